@@ -1,0 +1,1 @@
+//! Built-in networks, losses, metrics, transforms, inferers, optimizers and schedules.

@@ -1,0 +1,1 @@
+//! Config text to resolved plan: spans, dialects, variables, references, diagnostics.

@@ -1,0 +1,1 @@
+//! Data lists, datasets and their caches, batching.

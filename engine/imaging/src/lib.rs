@@ -1,0 +1,1 @@
+//! Medical volumes and their geometry: readers, writers, resampling.

@@ -1,0 +1,1 @@
+//! Plugin files to checked generations to the component registry.

@@ -1,0 +1,1 @@
+//! The few things libtorch has and tch lacks.

@@ -1,0 +1,1 @@
+//! Trainer, evaluator, events and handlers, checkpoints, run folders.

@@ -1,0 +1,1 @@
+//! Replays reference cases against components.

@@ -1,7 +1,7 @@
 //! Handlers: what happens around the steps of a run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -73,6 +73,14 @@ pub struct CheckpointRequest {
     pub path: PathBuf,
     /// Key in the file → object of the run: `model`, `optimizer`, `lr_scheduler`, `train_conf` …
     pub objects: Vec<(String, String)>,
+    /// When reading: whether every name and shape must agree (PyTorch's `load_state_dict(strict=True)`). Else what
+    /// agrees is taken over, and the rest stays as it is.
+    #[serde(default = "strict_by_default")]
+    pub strict: bool,
+}
+
+fn strict_by_default() -> bool {
+    true
 }
 
 /// A handler.
@@ -140,6 +148,11 @@ pub trait Engine {
 
     /// Writes a number into `metrics.jsonl` and TensorBoard under this label, at the current step.
     fn record(&mut self, label: &str, value: f64) -> Result<()>;
+
+    /// A path of the config as the file system knows it: relative ones start at the root of the archive.
+    fn resolve_path(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 
     /// Runs the evaluator for one epoch.
     fn run_validation(&mut self) -> Result<()> {

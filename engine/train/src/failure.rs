@@ -1,0 +1,99 @@
+//! Why a run ended before its end, in words for its user.
+
+use std::fmt;
+
+/// A failed or interrupted run.
+///
+/// Renders as `error[code]: message`, then `= note: …` lines and `help: …` lines.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    code: String,
+    message: String,
+    notes: Vec<String>,
+    help: Vec<String>,
+    exit_code: u8,
+}
+
+impl Failure {
+    /// The work failed.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), notes: Vec::new(), help: Vec::new(), exit_code: 1 }
+    }
+
+    /// Wrong usage, or a file that is not there.
+    pub fn usage(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { exit_code: 2, ..Self::new(code, message) }
+    }
+
+    /// Interrupted by the user.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { exit_code: 130, ..Self::new("interrupted", message) }
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The process's exit code: 1 the work failed, 2 wrong usage or missing file, 130 interrupted.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// Whether the user stopped the run, rather than an error.
+    pub fn is_interrupted(&self) -> bool {
+        self.exit_code == 130
+    }
+
+    /// The kind of failure, in kebab case: `non-finite-loss`.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The facts around it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The text for a terminal, with ANSI colours if asked for; ends with a line break.
+    pub fn render(&self, colour: bool) -> String {
+        let (red, bold, blue, green, reset) = if colour {
+            ("\x1b[1;31m", "\x1b[1m", "\x1b[1;34m", "\x1b[1;32m", "\x1b[0m")
+        } else {
+            ("", "", "", "", "")
+        };
+        let mut text = format!("{red}error[{}]{reset}{bold}: {}{reset}\n", self.code, self.message);
+        for note in &self.notes {
+            text.push_str(&format!("   {blue}={reset} {bold}note{reset}: {}\n", note.replace('\n', "\n           ")));
+        }
+        if !self.help.is_empty() {
+            text.push('\n');
+        }
+        for help in &self.help {
+            text.push_str(&format!("{green}help{reset}: {help}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl std::error::Error for Failure {}

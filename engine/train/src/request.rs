@@ -1,0 +1,46 @@
+//! What a run is asked to do.
+
+use std::path::PathBuf;
+
+use crate::RunLog;
+
+/// A run of `mmar train` or `mmar evaluate`, as the command line asks for it.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// The root of the archive; relative paths of the config start here.
+    pub mmar_root: PathBuf,
+    /// The training, validation or inference config; relative to the root if it is not found as it stands.
+    pub config: PathBuf,
+    /// `environment.json`; relative like the config.
+    pub environment: Option<PathBuf>,
+    /// `KEY=VALUE` of each `--set`.
+    pub overrides: Vec<String>,
+    /// Go on with an earlier run.
+    pub resume: Option<Resume>,
+    /// Build everything, run one training and one validation step, save and load a checkpoint in a temporary folder.
+    pub dry_run: bool,
+    /// Fail instead of falling back to the CPU when the config wants a GPU.
+    pub require_gpu: bool,
+    /// Write `train_stats.json` beside the checkpoints.
+    pub write_train_stats: bool,
+    /// The run folder, in place of the next free `run-NNNN`; must be empty or not exist.
+    pub output: Option<PathBuf>,
+    /// Where the run's log goes once its folder exists.
+    pub log: RunLog,
+}
+
+/// Which earlier run to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// The newest run of this archive's checkpoint folder that has a `last.pt`.
+    Latest,
+    /// A run folder, or a `last.pt`.
+    Path(PathBuf),
+}
+
+impl RunRequest {
+    /// A plain run of a config.
+    pub fn new(mmar_root: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
+        Self { mmar_root: mmar_root.into(), config: config.into(), ..Self::default() }
+    }
+}

@@ -12,6 +12,7 @@ pub mod args;
 mod component;
 mod descriptor;
 mod error;
+mod export;
 pub mod nn;
 mod random;
 mod registration;
@@ -20,9 +21,9 @@ mod state;
 
 pub use args::{Expression, ExpressionForm, Keys, ObjectMap, OneOrMany, Reference, Wired};
 pub use component::{
-    BuiltNetwork, CheckpointRequest, Component, Engine, EngineRole, EngineState, Event, Handler, Inferer, Loss, LossInput,
-    LrScheduler, LrSchedulerComponent, Metric, NamedTensor, Network, NetworkComponent, Optimizer, OptimizerComponent,
-    ParameterGroup, Predictor, Transform, state_of,
+    BuiltNetwork, CheckpointRequest, Component, Engine, EngineRole, EngineState, Event, Handler, Inferer, Loss,
+    LossInput, LrScheduler, LrSchedulerComponent, Metric, NamedTensor, Network, NetworkComponent, Optimizer,
+    OptimizerComponent, ParameterGroup, Predictor, Transform, state_of,
 };
 pub use descriptor::{Descriptor, Kind};
 pub use error::{Error, ErrorCode, Result, torch_message};

@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use crate::args::parse;
 use crate::{
-    BuiltNetwork, Component, Descriptor, Handler, Inferer, Kind, Loss, LrScheduler, LrSchedulerComponent, Metric, Network,
-    NetworkComponent, Optimizer, OptimizerComponent, ParameterGroup, Result, Transform, state_of,
+    BuiltNetwork, Component, Descriptor, Handler, Inferer, Kind, Loss, LrScheduler, LrSchedulerComponent, Metric,
+    Network, NetworkComponent, Optimizer, OptimizerComponent, ParameterGroup, Result, Transform, state_of,
 };
 
 /// A function that makes a component from the `args` of a config.
@@ -83,12 +83,17 @@ impl Registration {
     }
 
     /// An optimizer.
-    pub const fn optimizer<T: Optimizer + OptimizerComponent>(name: &'static str, aliases: &'static [&'static str]) -> Self {
+    pub const fn optimizer<T: Optimizer + OptimizerComponent>(
+        name: &'static str,
+        aliases: &'static [&'static str],
+    ) -> Self {
         Self {
             name,
             describe: |name, aliases| Descriptor::of::<T::Args>(Kind::OPTIMIZER, name, aliases),
             aliases,
-            constructor: || Constructor::Optimizer(Arc::new(|args, groups| Ok(Box::new(T::new(parse(args)?, groups)?)))),
+            constructor: || {
+                Constructor::Optimizer(Arc::new(|args, groups| Ok(Box::new(T::new(parse(args)?, groups)?))))
+            },
         }
     }
 
@@ -101,7 +106,9 @@ impl Registration {
             name,
             describe: |name, aliases| Descriptor::of::<T::Args>(Kind::LR_SCHEDULER, name, aliases),
             aliases,
-            constructor: || Constructor::LrScheduler(Arc::new(|args, initial| Ok(Box::new(T::new(parse(args)?, initial)?)))),
+            constructor: || {
+                Constructor::LrScheduler(Arc::new(|args, initial| Ok(Box::new(T::new(parse(args)?, initial)?))))
+            },
         }
     }
 
@@ -168,48 +175,57 @@ macro_rules! register {
     (@one $list:ident $component:ident = $name:literal $(| $alias:literal)*) => {
         $crate::register!(@submit $list $component, $name, &[$($alias),*]);
     };
-    (@submit networks $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::network::<$component>($name, $aliases) }
+    (@submit $list:ident $component:ident, $name:expr, $aliases:expr) => {
+        $crate::__private::inventory::submit! { $crate::__registration!($list $component, $name, $aliases) }
     };
-    (@submit losses $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::loss::<$component>($name, $aliases) }
+}
+
+/// The [`Registration`] of one component of a list: what [`register!`] and [`export_plugin!`] have in common.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __registration {
+    (networks $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::network::<$component>($name, $aliases)
     };
-    (@submit metrics $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::metric::<$component>($name, $aliases) }
+    (losses $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::loss::<$component>($name, $aliases)
     };
-    (@submit transforms $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::transform::<$component>($name, $aliases) }
+    (metrics $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::metric::<$component>($name, $aliases)
     };
-    (@submit handlers $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::handler::<$component>($name, $aliases) }
+    (transforms $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::transform::<$component>($name, $aliases)
     };
-    (@submit inferers $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::inferer::<$component>($name, $aliases) }
+    (handlers $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::handler::<$component>($name, $aliases)
     };
-    (@submit optimizers $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::optimizer::<$component>($name, $aliases) }
+    (inferers $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::inferer::<$component>($name, $aliases)
     };
-    (@submit lr_schedulers $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! { $crate::Registration::lr_scheduler::<$component>($name, $aliases) }
+    (optimizers $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::optimizer::<$component>($name, $aliases)
     };
-    (@submit datasets $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! {
-            $crate::Registration::engine::<$component, { $crate::Kind::DATASET.0 }>($name, $aliases)
-        }
+    (lr_schedulers $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::lr_scheduler::<$component>($name, $aliases)
     };
-    (@submit dataloaders $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! {
-            $crate::Registration::engine::<$component, { $crate::Kind::DATALOADER.0 }>($name, $aliases)
-        }
+    (datasets $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::engine::<$component, { $crate::Kind::DATASET.0 }>($name, $aliases)
     };
-    (@submit trainers $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! {
-            $crate::Registration::engine::<$component, { $crate::Kind::TRAINER.0 }>($name, $aliases)
-        }
+    (dataloaders $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::engine::<$component, { $crate::Kind::DATALOADER.0 }>($name, $aliases)
     };
-    (@submit evaluators $component:ident, $name:expr, $aliases:expr) => {
-        $crate::__private::inventory::submit! {
-            $crate::Registration::engine::<$component, { $crate::Kind::EVALUATOR.0 }>($name, $aliases)
-        }
+    (trainers $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::engine::<$component, { $crate::Kind::TRAINER.0 }>($name, $aliases)
+    };
+    (evaluators $component:ident, $name:expr, $aliases:expr) => {
+        $crate::Registration::engine::<$component, { $crate::Kind::EVALUATOR.0 }>($name, $aliases)
+    };
+    ($list:ident $component:ident, $name:expr, $aliases:expr) => {
+        ::std::compile_error!(::std::concat!(
+            "`",
+            ::std::stringify!($list),
+            "` is no list of components; the lists are networks, losses, metrics, transforms, handlers, ",
+            "inferers, optimizers, lr_schedulers"
+        ))
     };
 }

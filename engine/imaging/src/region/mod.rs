@@ -1,0 +1,9 @@
+//! Regions of a volume: bounding boxes, sets of voxels to draw from, connected components.
+
+mod bounding_box;
+mod components;
+mod voxel_set;
+
+pub use bounding_box::bounding_box;
+pub use components::{Components, label_components};
+pub use voxel_set::{VoxelSet, VoxelSetRef};

@@ -1,6 +1,7 @@
 //! Where the replayer gets components from.
 
-use byoc::{Constructor, Kind, Registration};
+use byoc::{Constructor, Kind};
+use mmar_loader::Registry;
 
 /// A place to get components from.
 pub trait Components {
@@ -9,16 +10,20 @@ pub trait Components {
     fn find(&mut self, kind: Kind, name: &str) -> Result<Option<Constructor>, String>;
 }
 
-/// The components that are linked into this binary, without plugins.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BuiltIns;
-
-impl Components for BuiltIns {
+impl Components for Registry {
+    /// Cases name components as Python does, without the plugin that they were ported to: a bare name that is not
+    /// built in is looked for in the plugins that are loaded.
     fn find(&mut self, kind: Kind, name: &str) -> Result<Option<Constructor>, String> {
-        let found = Registration::all().into_iter().find(|registration| {
-            let descriptor = registration.descriptor();
-            descriptor.kind == kind && descriptor.answers_to(name)
-        });
-        Ok(found.map(Registration::constructor))
+        match Self::find(self, kind, name) {
+            Ok(entry) => Ok(Some(entry.constructor)),
+            Err(error)
+                if matches!(error.code, "unknown-component" | "wrong-kind" | "plugin-not-found" | "bad-path") =>
+            {
+                let mut entries = self.entries().into_iter();
+                let found = entries.find(|entry| entry.descriptor.kind == kind && entry.descriptor.answers_to(name));
+                Ok(found.map(|entry| entry.constructor))
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 }

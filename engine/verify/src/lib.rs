@@ -19,7 +19,7 @@ pub mod report;
 
 use std::path::{Path, PathBuf};
 
-pub use components::{BuiltIns, Components};
+pub use components::Components;
 pub use report::{CaseResult, Outcome, Report};
 
 use crate::case::Case;

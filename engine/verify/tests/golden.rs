@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use mmar_components as _;
-use mmar_verify::{BuiltIns, Outcome, run};
+use mmar_loader::Registry;
+use mmar_verify::{Outcome, run};
 
 /// Components whose every case must pass. Add a line with each component that is built.
 const EXPECTED: &[&str] = &[];
@@ -22,7 +23,7 @@ fn every_built_component_agrees_with_its_reference_cases() {
         let cases = mmar_verify::case::find(&golden).unwrap();
         paths = cases.into_iter().filter(|(id, _)| id.contains(&filter)).map(|(_, file)| file).collect();
     }
-    let report = run(&paths, &mut BuiltIns);
+    let report = run(&paths, &mut Registry::with_builtins());
     eprintln!("{}", report.to_table());
 
     let wrong: Vec<_> = report

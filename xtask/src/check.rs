@@ -1,0 +1,53 @@
+//! What a change must satisfy besides its tests, cheapest first.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::process::{self, cargo, describe, say};
+use crate::workspace::Workspace;
+use crate::{libtorch, tidy};
+
+/// Runs every check, and fails at the end if one failed.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let mut failed = Vec::new();
+
+    say("the rules of the house");
+    let findings = tidy::check(&workspace.root)?;
+    for finding in &findings {
+        eprintln!("    {finding}");
+    }
+    if !findings.is_empty() {
+        failed.push("the rules of the house".to_owned());
+    }
+
+    libtorch::set_up(workspace, false)?;
+    let mut steps = vec![
+        cargo(workspace, &["fmt", "--all", "--check"]),
+        cargo(workspace, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+    ];
+    let mut docs = cargo(workspace, &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    steps.push(docs);
+    if has_cargo_deny() {
+        steps.push(cargo(workspace, &["deny", "--workspace", "check", "licenses", "bans", "sources"]));
+    } else {
+        say("cargo deny is not installed: licences, bans and sources are not checked (`cargo install cargo-deny`)");
+    }
+    for mut step in steps {
+        say(describe(&step));
+        if let Err(error) = process::run(&mut step) {
+            eprintln!("    {error:#}");
+            failed.push(describe(&step));
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join("; "));
+    }
+    Ok(())
+}
+
+fn has_cargo_deny() -> bool {
+    let version = Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}

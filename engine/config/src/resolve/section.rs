@@ -1,0 +1,423 @@
+//! A section: `train`, `validate`, or the root of an evaluation config.
+
+use std::path::{Path, PathBuf};
+
+use super::component::Slot;
+use super::keys::{EVALUATION_KEYS, TRAIN_KEYS, is_comment};
+use crate::code::Code;
+use crate::diagnostic::Diagnostic;
+use crate::document::{Node, Value, child_pointer};
+use crate::plan::{Component, ComponentId, Dataset, Metric, Model, Role, Section};
+use crate::settings::{SETTINGS, Settings, integer};
+use crate::source::Span;
+use crate::suggest::{did_you_mean_help, list};
+use crate::variables::Variables;
+
+const LOSS: Slot = Slot::new("loss", "loss", &[]);
+const OPTIMIZER: Slot = Slot::new("optimizer", "optimizer", &[]);
+const LR_SCHEDULER: Slot = Slot::new("lr_scheduler", "learning-rate schedule", &[]);
+const TRANSFORM: Slot = Slot::new("transform", "transform", &[]);
+const DATASET: Slot = Slot::new("dataset", "dataset", &["data_list_file_path", "data_file_base_dir", "data_list_key"]);
+const DATALOADER: Slot = Slot::new("dataloader", "data loader", &[]);
+const INFERER: Slot = Slot::new("inferer", "inferer", &[]);
+const ITERATION: Slot = Slot::new("iteration", "iteration", &[]);
+const HANDLER: Slot = Slot::new("handler", "handler", &["rank"]);
+const TRAINER: Slot = Slot::new("trainer", "trainer", &[]);
+const EVALUATOR: Slot = Slot::new("evaluator", "evaluator", &[]);
+
+/// A section of which parts may be missing.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) loss: Option<Component>,
+    pub(super) optimizer: Option<Component>,
+    pub(super) lr_scheduler: Option<Component>,
+    pub(super) model: Vec<Model>,
+    pub(super) pre_transforms: Vec<Component>,
+    pub(super) dataset: Option<Dataset>,
+    pub(super) dataloader: Option<Component>,
+    pub(super) inferer: Option<Component>,
+    pub(super) iteration: Option<Component>,
+    pub(super) handlers: Vec<Component>,
+    pub(super) post_transforms: Vec<Component>,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) engine: Option<Component>,
+    pub(super) amp: Option<bool>,
+    pub(super) max_epochs: Option<u64>,
+    pub(super) device: Option<String>,
+    /// `train`, `validate`, or empty for the root.
+    pub(super) name: &'static str,
+    /// Where its name stands, or the whole config.
+    pub(super) span: Span,
+}
+
+impl Draft {
+    /// The section, if nothing is missing.
+    pub(super) fn finish(self, settings: &Settings, max_epochs: u64) -> Option<Section> {
+        Some(Section {
+            loss: self.loss,
+            optimizer: self.optimizer,
+            lr_scheduler: self.lr_scheduler,
+            model: self.model,
+            pre_transforms: self.pre_transforms,
+            dataset: self.dataset?,
+            dataloader: self.dataloader?,
+            inferer: self.inferer?,
+            iteration: self.iteration,
+            handlers: self.handlers,
+            post_transforms: self.post_transforms,
+            metrics: self.metrics,
+            engine: self.engine?,
+            amp: self.amp.unwrap_or(settings.amp),
+            max_epochs: self.max_epochs.unwrap_or(max_epochs),
+            device: self.device,
+        })
+    }
+}
+
+/// Which section is being read: it decides what `@name` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Train,
+    Validate,
+    Root,
+}
+
+/// Reads sections out of the substituted config.
+pub(super) struct Builder<'a> {
+    pub(super) root: &'a Node,
+    pub(super) role: Role,
+    pub(super) mmar_root: &'a Path,
+    pub(super) variables: &'a Variables,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) components: Vec<(&'static str, Component)>,
+    pub(super) place: Place,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        root: &'a Node,
+        role: Role,
+        mmar_root: &'a Path,
+        variables: &'a Variables,
+        diagnostics: &'a mut Vec<Diagnostic>,
+    ) -> Self {
+        Self { root, role, mmar_root, variables, diagnostics, components: Vec::new(), place: Place::Root }
+    }
+
+    pub(super) fn into_components(self) -> Vec<(&'static str, Component)> {
+        self.components
+    }
+
+    /// `train` and `validate`; an evaluation config is the latter.
+    pub(super) fn sections(&mut self) -> (Option<Draft>, Option<Draft>) {
+        if self.role == Role::Evaluate {
+            return (None, self.section(self.root, Place::Root, "", self.root.span));
+        }
+        let read = |builder: &mut Self, key: &'static str, place| {
+            let entry = builder.root.entry(key)?;
+            builder.section(&entry.value, place, key, entry.key_span)
+        };
+        (read(self, "train", Place::Train), read(self, "validate", Place::Validate))
+    }
+
+    fn section(&mut self, node: &Node, place: Place, name: &'static str, span: Span) -> Option<Draft> {
+        let pointer = if name.is_empty() { String::new() } else { format!("/{name}") };
+        if !matches!(node.value, Value::Object(_)) {
+            self.expected(node, &pointer, &format!("`{name}`"), "an object");
+            return None;
+        }
+        self.place = place;
+        if place != Place::Root {
+            self.check_section_keys(node, place, &pointer, name);
+        }
+        let train = place == Place::Train;
+        let loss = self.alternative(node, "loss", &pointer, LOSS);
+        let optimizer = self.alternative(node, "optimizer", &pointer, OPTIMIZER);
+        let lr_scheduler = self.alternative(node, "lr_scheduler", &pointer, LR_SCHEDULER);
+        let model = self.model(node, &pointer);
+        let pre_transforms = self.list(node, "pre_transforms", &pointer, TRANSFORM);
+        let dataset = self.dataset(node, &pointer);
+        let dataloader = self.alternative(node, "dataloader", &pointer, DATALOADER);
+        // where the config has one that cannot be used there is an error already
+        let inferer =
+            self.alternative(node, "inferer", &pointer, INFERER).or_else(|| Some(simple_inferer(&pointer, span)));
+        let iteration = self.alternative(node, "iteration", &pointer, ITERATION);
+        let handlers = self.list(node, "handlers", &pointer, HANDLER);
+        let post_transforms = self.list(node, "post_transforms", &pointer, TRANSFORM);
+        let metrics = self.metrics(node, &pointer);
+        let (engine_key, engine_slot) = if train { ("trainer", TRAINER) } else { ("evaluator", EVALUATOR) };
+        let engine = self.alternative(node, engine_key, &pointer, engine_slot);
+        let (amp, max_epochs, device) = self.engine_switches(engine.as_ref());
+
+        let mut required = vec!["dataset", "dataloader", engine_key];
+        match place {
+            Place::Train => required.extend(["loss", "optimizer", "model"]),
+            Place::Root => required.push("model"),
+            Place::Validate => {}
+        }
+        self.require(node, &required, &pointer, name, span);
+        Some(Draft {
+            loss,
+            optimizer,
+            lr_scheduler,
+            model,
+            pre_transforms,
+            dataset,
+            dataloader,
+            inferer,
+            iteration,
+            handlers,
+            post_transforms,
+            metrics,
+            engine,
+            amp,
+            max_epochs,
+            device,
+            name,
+            span,
+        })
+    }
+
+    fn check_section_keys(&mut self, node: &Node, place: Place, pointer: &str, name: &str) {
+        let known: &[&str] = if place == Place::Train { &TRAIN_KEYS } else { &EVALUATION_KEYS };
+        for entry in node.entries() {
+            let key = entry.key.as_str();
+            if known.contains(&key) || is_comment(key) || key == "search" {
+                continue;
+            }
+            let help = if SETTINGS.contains(&key) {
+                Some(format!("`{key}` is a setting of the root: move it out of `{name}`"))
+            } else if TRAIN_KEYS.contains(&key) || EVALUATION_KEYS.contains(&key) {
+                Some(format!("`{key}` belongs into the other section"))
+            } else {
+                did_you_mean_help(key, known.iter().copied())
+                    .or_else(|| Some(format!("its keys are {}", list(known, "and"))))
+            };
+            self.push(
+                Diagnostic::new(Code::UnknownKey, format!("`{name}` has no key `{key}`"))
+                    .labelled(entry.key_span, "unknown key")
+                    .pointer(child_pointer(pointer, key))
+                    .maybe_help(help),
+            );
+        }
+    }
+
+    fn require(&mut self, node: &Node, required: &[&str], pointer: &str, name: &str, span: Span) {
+        let where_ = if name.is_empty() { "an evaluation config".to_owned() } else { format!("`{name}`") };
+        for &key in required {
+            // a disabled one has the same effect as none; an unusable one has been reported
+            let disabled = node.get(key).is_some() && !self.present(node, key);
+            if (node.get(key).is_none() || disabled) && !(key == "model" && disabled) {
+                let state = if disabled { "the only one is disabled" } else { "it is missing" };
+                let place = node.entry(key).map_or(span, |entry| entry.key_span);
+                self.push(
+                    Diagnostic::new(Code::MissingKey, format!("{where_} needs `{key}`: {state}"))
+                        .labelled(place, format!("has no `{key}`"))
+                        .pointer(child_pointer(pointer, key))
+                        .maybe_help(did_you_mean_help(key, node.entries().iter().map(|entry| entry.key.as_str()))),
+                );
+            }
+        }
+    }
+
+    /// A component, or a list of alternatives (AutoML) of which the first enabled one is taken.
+    fn alternative(&mut self, section: &Node, key: &str, pointer: &str, slot: Slot) -> Option<Component> {
+        let node = section.get(key)?;
+        let pointer = child_pointer(pointer, key);
+        let component = match &node.value {
+            Value::Array(items) => {
+                let mut enabled = None;
+                for (index, item) in items.iter().enumerate() {
+                    let component = self.component(item, &child_pointer(&pointer, index), slot);
+                    enabled = enabled.or(component);
+                }
+                enabled
+            }
+            Value::Null => None,
+            _ => self.component(node, &pointer, slot),
+        }?;
+        Some(self.keep(slot, component))
+    }
+
+    /// A list of components, with `ref`s replaced.
+    fn list(&mut self, section: &Node, key: &str, pointer: &str, slot: Slot) -> Vec<Component> {
+        let Some(node) = section.get(key) else { return Vec::new() };
+        let pointer = child_pointer(pointer, key);
+        let items = match &node.value {
+            Value::Array(items) => items.as_slice(),
+            Value::Null => &[],
+            // one component without its list: unmistakable, but the published form is a list
+            _ => {
+                self.expected(node, &pointer, &format!("`{key}`"), "a list of components");
+                &[]
+            }
+        };
+        let mut components = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let pointer = child_pointer(&pointer, index);
+            let component = if item.get("ref").is_some() {
+                self.ref_component(item, key, &pointer, slot)
+            } else {
+                self.component(item, &pointer, slot)
+            };
+            if let Some(component) = component {
+                components.push(self.keep(slot, component));
+            }
+        }
+        components
+    }
+
+    /// `{"ref": "Spacingd"}`: the component of `train` with that name.
+    fn ref_component(&mut self, node: &Node, list_key: &str, pointer: &str, slot: Slot) -> Option<Component> {
+        if !self.is_enabled(node, pointer) {
+            return None;
+        }
+        for entry in node
+            .entries()
+            .iter()
+            .filter(|entry| !matches!(entry.key.as_str(), "ref" | "disabled") && !is_comment(&entry.key))
+        {
+            self.push(
+                Diagnostic::new(Code::UnknownKey, format!("a `ref` cannot have `{}`", entry.key))
+                    .labelled(entry.key_span, "not used")
+                    .pointer(child_pointer(pointer, &entry.key))
+                    .help("write the whole component, or change the one in `train`"),
+            );
+        }
+        let name = self.text(node, "ref", pointer)?;
+        let train = self.root.get("train").unwrap_or(self.root);
+        // the list of the same name comes first: `Activationsd` may stand in several
+        let lists = [list_key, "pre_transforms", "post_transforms", "handlers"];
+        let candidates: Vec<(String, &Node)> = lists
+            .iter()
+            .enumerate()
+            .filter(|&(position, key)| position == 0 || *key != list_key)
+            .flat_map(|(_, key)| {
+                let items = train.get(key).map_or(&[][..], Node::items);
+                items.iter().enumerate().map(move |(index, item)| (format!("/train/{key}/{index}"), item))
+            })
+            .filter(|(_, item)| item.get("ref").is_none())
+            .collect();
+        let id = |item: &Node| ComponentId {
+            name: item.get("name").and_then(Node::as_str).map(str::to_owned),
+            path: item.get("path").and_then(Node::as_str).map(str::to_owned),
+        };
+        let mut matching = candidates.iter().filter(|(_, item)| id(item).answers_to(&name));
+        let first = matching.next();
+        let is_off =
+            |item: &Node| matches!(item.get("disabled").map(|disabled| &disabled.value), Some(Value::Bool(true)));
+        let Some((target, item)) =
+            first.filter(|(_, item)| !is_off(item)).or_else(|| matching.find(|(_, item)| !is_off(item))).or(first)
+        else {
+            let labels: Vec<String> = candidates.iter().map(|(_, item)| id(item).label().to_owned()).collect();
+            let help = did_you_mean_help(&name, labels.iter().map(String::as_str));
+            let span = node.get("ref").map_or(node.span, |node| node.span);
+            let mut diagnostic =
+                Diagnostic::new(Code::UnknownRef, format!("`ref` names no component of `train`: `{name}`"))
+                    .labelled(span, "not in `train`")
+                    .pointer(child_pointer(pointer, "ref"));
+            if help.is_none() && !labels.is_empty() {
+                diagnostic = diagnostic.note(format!("`train` has {}", list(&labels, "and")));
+            }
+            self.push(diagnostic.maybe_help(help));
+            return None;
+        };
+        self.component(item, target, slot)
+    }
+
+    fn dataset(&mut self, section: &Node, pointer: &str) -> Option<Dataset> {
+        let node = section.get("dataset")?;
+        let component = self.alternative(section, "dataset", pointer, DATASET)?;
+        let pointer = child_pointer(pointer, "dataset");
+        let file = |builder: &mut Self, key| builder.text(node, key, &pointer).map(|path| builder.path(&path));
+        Some(Dataset {
+            component,
+            data_list_file_path: file(self, "data_list_file_path"),
+            data_file_base_dir: file(self, "data_file_base_dir"),
+            data_list_key: self.text(node, "data_list_key", &pointer),
+        })
+    }
+
+    /// What the engine's arguments say about the run.
+    fn engine_switches(&mut self, engine: Option<&Component>) -> (Option<bool>, Option<u64>, Option<String>) {
+        let Some(engine) = engine else { return (None, None, None) };
+        let Some(args) = engine.node.clone() else { return (None, None, None) };
+        let args_pointer = child_pointer(&engine.pointer, "args");
+        let amp = args.get("amp").and_then(|node| match node.value {
+            Value::Bool(amp) => Some(amp),
+            _ => {
+                self.expected(node, &child_pointer(&args_pointer, "amp"), "`amp`", "`true` or `false`");
+                None
+            }
+        });
+        let max_epochs = args.get("max_epochs").and_then(|node| match integer(node).filter(|&epochs| epochs > 0) {
+            Some(epochs) => Some(epochs),
+            None => {
+                self.expected(
+                    node,
+                    &child_pointer(&args_pointer, "max_epochs"),
+                    "`max_epochs`",
+                    "a whole number from 1",
+                );
+                None
+            }
+        });
+        let device = args.get("device").and_then(Node::as_str).map(str::to_owned);
+        (amp, max_epochs, device)
+    }
+
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.mmar_root.join(path)
+    }
+
+    /// Where `@name` is looked up: the section itself, then `train`, and from `train` its evaluator in `validate`.
+    fn object_sections(&self) -> Vec<&Node> {
+        match self.place {
+            Place::Root => vec![self.root],
+            Place::Train => vec![self.root.get("train"), self.root.get("validate")].into_iter().flatten().collect(),
+            Place::Validate => vec![self.root.get("validate"), self.root.get("train")].into_iter().flatten().collect(),
+        }
+    }
+
+    /// Whether the run has an object of this name.
+    pub(super) fn has_object(&self, name: &str) -> bool {
+        let sections = self.object_sections();
+        sections.iter().enumerate().any(|(distance, section)| {
+            // `train` borrows nothing from `validate` but its evaluator
+            let visible = distance == 0 || self.place == Place::Validate || name == "evaluator";
+            visible && super::keys::SECTION_KEYS.contains(&name) && self.present(section, name)
+        })
+    }
+
+    /// Whether an object is there, but disabled.
+    pub(super) fn is_disabled(&self, name: &str) -> bool {
+        !self.has_object(name) && self.object_sections().iter().any(|section| section.get(name).is_some())
+    }
+
+    /// Whether a section has an enabled object of this name.
+    fn present(&self, section: &Node, name: &str) -> bool {
+        let is_on =
+            |node: &Node| !matches!(node.get("disabled").map(|disabled| &disabled.value), Some(Value::Bool(true)));
+        match section.get(name) {
+            None => false,
+            // a list of transforms is an object even when it is empty; a list of models or losses needs one that is on
+            Some(node) => match &node.value {
+                Value::Array(items) if matches!(name, "model" | "loss" | "optimizer") => items.iter().any(is_on),
+                Value::Null => false,
+                _ => is_on(node),
+            },
+        }
+    }
+}
+
+/// The inferer of a section that names none.
+fn simple_inferer(pointer: &str, span: Span) -> Component {
+    Component {
+        id: ComponentId { name: Some("SimpleInferer".into()), path: None },
+        args: serde_json::json!({}),
+        rank: None,
+        pointer: child_pointer(pointer, "inferer"),
+        span,
+        node: None,
+    }
+}

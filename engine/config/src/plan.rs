@@ -258,11 +258,17 @@ impl Plan {
         message: impl Into<String>,
         notes: Vec<String>,
     ) -> Diagnostics {
-        let mut diagnostic =
-            Diagnostic::new(Code::ComponentFailed, message).at(component.span).pointer(component.pointer.clone());
-        for note in notes {
-            diagnostic = diagnostic.note(note);
-        }
+        self.failed(component.span, &component.pointer, message.into(), notes)
+    }
+
+    /// An error with the file of a model, with a frame around its place in the config.
+    pub fn model_file_error(&self, file: &ModelFile, message: impl Into<String>, notes: Vec<String>) -> Diagnostics {
+        self.failed(file.span, &file.pointer, message.into(), notes)
+    }
+
+    fn failed(&self, span: Span, pointer: &str, message: String, notes: Vec<String>) -> Diagnostics {
+        let mut diagnostic = Diagnostic::new(Code::ComponentFailed, message).at(span).pointer(pointer);
+        diagnostic.notes = notes;
         Diagnostics::new(Arc::clone(&self.sources), vec![diagnostic])
     }
 }

@@ -46,10 +46,34 @@ macro_rules! export_plugin {
             "a plugin must be built with `panic = \"unwind\"`: the engine catches a component's panic and reports it, an abort ends the run"
         );
 
-        const _: () = {
-            static COMPONENTS: &[$crate::Registration] =
-                &[$($($crate::__named_registration!($list $component $(= $name $(| $alias)*)?),)*)*];
-            let _ = COMPONENTS;
+        /// The plugin as a test sees it that links this crate instead of opening a library.
+        #[doc(hidden)]
+        pub static BYOC_PLUGIN: $crate::__private::StaticPlugin = {
+            struct Plugin;
+
+            impl $crate::__private::Plugin for Plugin {
+                const COMPONENTS: &'static [$crate::Registration] =
+                    &[$($($crate::__named_registration!($list $component $(= $name $(| $alias)*)?),)*)*];
+            }
+
+            #[used]
+            #[unsafe(link_section = ".byoc_plugin")]
+            static HEADER: $crate::__private::HeaderBytes =
+                $crate::__private::HeaderBytes::new(&$crate::__private::PluginFacts {
+                    module: $module,
+                    name: ::std::env!("CARGO_PKG_NAME"),
+                    version: ::std::env!("CARGO_PKG_VERSION"),
+                    license: ::std::env!("CARGO_PKG_LICENSE"),
+                    repository: ::std::env!("CARGO_PKG_REPOSITORY"),
+                    components: <Plugin as $crate::__private::Plugin>::COMPONENTS.len(),
+                    debug: ::std::cfg!(debug_assertions),
+                    unwinds: ::std::cfg!(panic = "unwind"),
+                });
+
+            #[unsafe(export_name = ::std::concat!("byoc_plugin_", $module))]
+            static LIBRARY: $crate::__private::Library = $crate::__private::Library::of::<Plugin>();
+
+            $crate::__private::StaticPlugin { header: &HEADER, library: &LIBRARY }
         };
     };
 }

@@ -13,6 +13,9 @@ mod component;
 mod descriptor;
 mod error;
 mod export;
+mod ffi;
+#[doc(hidden)]
+pub mod host;
 pub mod nn;
 mod random;
 mod registration;
@@ -27,6 +30,7 @@ pub use component::{
 };
 pub use descriptor::{Descriptor, Kind};
 pub use error::{Error, ErrorCode, Result, torch_message};
+pub use ffi::host_api::cancelled;
 pub use random::Random;
 pub use registration::{Constructor, Create, Registration};
 pub use sample::{Affine, AppliedOperation, IDENTITY_AFFINE, Image, Sample, Value};
@@ -35,5 +39,7 @@ pub use state::{StateKey, StateTree};
 /// What the macros of this crate expand to. Not part of the contract.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::ffi::export::{Library, Plugin, StaticPlugin};
+    pub use crate::ffi::header::{HeaderBytes, PluginFacts};
     pub use inventory;
 }

@@ -4,10 +4,13 @@
 //! transform's position in the chain. So a run draws the same numbers with 0 or 16 workers, and a transform needs no
 //! state of its own. Never draw from a clock, from the operating system or from libtorch's global generator.
 
-use rand::{Rng, RngCore, SeedableRng};
+mod xoshiro;
+
+use rand::{Rng, RngCore};
 use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::Tensor;
+
+use xoshiro::Xoshiro256PlusPlus;
 
 /// A seeded generator: equal seeds give equal draws on every machine.
 #[derive(Debug, Clone)]
@@ -18,7 +21,18 @@ pub struct Random {
 impl Random {
     /// A generator with this seed.
     pub fn from_seed(seed: u64) -> Self {
-        Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed) }
+        Self { generator: Xoshiro256PlusPlus::from_seed(seed) }
+    }
+
+    /// The generator's whole state. With [`Random::from_state`] it crosses the plugin boundary and back, so that a
+    /// plugin draws exactly what a built-in component would draw in its place.
+    pub(crate) fn state(&self) -> [u64; 4] {
+        self.generator.state()
+    }
+
+    /// A generator that goes on where the one with this state stood.
+    pub(crate) fn from_state(state: [u64; 4]) -> Self {
+        Self { generator: Xoshiro256PlusPlus::from_state(state) }
     }
 
     /// A seed that is different for each list of numbers, however alike they are.

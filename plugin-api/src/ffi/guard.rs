@@ -158,14 +158,14 @@ impl Report {
 }
 
 fn is_authors(file: &str) -> bool {
-    let foreign = ["/rustc/", "/.cargo/registry/", "/.cargo/git/", "/rustlib/src/", "plugin-api/src/ffi/"];
+    let foreign = ["/rustc/", "/.cargo/registry/", "/.cargo/git/", "/rustlib/src/", "src/ffi/guard.rs", "src/ffi/export/"];
     !foreign.iter().any(|part| file.contains(part))
 }
 
 /// The first `at FILE:LINE:COLUMN` of a backtrace that lies in the author's source.
 fn author_frame(backtrace: &str) -> Option<String> {
-    let frames = backtrace.lines().filter_map(|line| line.trim().strip_prefix("at "));
-    let mine = frames.filter(|place| is_authors(place)).find(|place| !place.contains("/library/"))?;
+    let mut frames = backtrace.lines().filter_map(|line| line.trim().strip_prefix("at "));
+    let mine = frames.find(|place| is_authors(place))?;
     let without_column = mine.rsplit_once(':').map_or(mine, |(place, _)| place);
     Some(without_column.trim_start_matches("./").to_owned())
 }

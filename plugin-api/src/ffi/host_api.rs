@@ -22,9 +22,10 @@ pub(crate) fn host_api() -> HostApiRef {
     HostApiRef(API.static_as_prefix())
 }
 
-/// Remembers the host, and sends this image's log events there.
+/// Remembers the host, and sends this image's log events there. A plugin that is linked into the host needs neither.
 pub(crate) fn connect(host: HostApiRef) {
-    if HOST.set(host).is_ok() {
+    let is_own = std::ptr::fn_addr_eq(host.cancelled(), host_cancelled as extern "C" fn() -> bool);
+    if !is_own && HOST.set(host).is_ok() {
         log::forward_to(host);
     }
 }

@@ -1,1 +1,3 @@
 //! Built-in networks, losses, metrics, transforms, inferers, optimizers and schedules.
+
+pub mod networks;

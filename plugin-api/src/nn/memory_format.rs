@@ -1,0 +1,111 @@
+//! The one place that decides in which memory format a convolution runs.
+//!
+//! Results are the same in either format up to rounding; only the time differs. Layers never choose for themselves.
+
+use std::cell::Cell;
+
+use tch::{Device, Tensor};
+
+use super::conv::Geometry;
+use super::pool::spatial_dims;
+use crate::Result;
+
+thread_local! {
+    static FIXED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with every convolution of this thread in the format in which its input comes.
+///
+/// For tracing: the exported graph then has no layout operators that were chosen for this machine. (A network in a
+/// plugin has its own copy of this switch; its trace may hold them, and is right nevertheless.)
+pub fn unchanged<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FIXED.set(self.0);
+        }
+    }
+    let _restore = Restore(FIXED.replace(true));
+    f()
+}
+
+/// Whether a convolution runs faster channels-last, conversions included.
+///
+/// libtorch's CPU kernels fall back to a slow reference implementation in the contiguous format when a 3-D convolution
+/// has very few channels on both sides, as the last residual unit of a two-class UNet has at full resolution.
+fn prefers_channels_last(x: &Tensor, weight: &Tensor, geometry: &Geometry) -> bool {
+    if FIXED.get() || x.device() != Device::Cpu || x.dim() != 5 || geometry.groups != 1 {
+        return false;
+    }
+    let shape = weight.size();
+    let (outputs, inputs) = (shape[0], shape[1]);
+    let kernel: i64 = geometry.kernel_size.iter().product();
+    let voxels: i64 = x.size().iter().skip(2).product();
+    (2..8).contains(&inputs) && outputs < 8 && kernel > 1 && voxels >= 16 * 16 * 16
+}
+
+/// (B, in, spatial…) → (B, out, spatial…), contiguous where the input is.
+pub(super) fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometry: &Geometry) -> Result<Tensor> {
+    let Geometry { stride, padding, dilation, groups, .. } = geometry;
+    // the operators by dimension, not `convolution`: autocast knows only these
+    Ok(match spatial_dims(x)? {
+        1 => x.f_conv1d(weight, bias, stride, padding, dilation, *groups)?,
+        2 => x.f_conv2d(weight, bias, stride, padding, dilation, *groups)?,
+        _ if prefers_channels_last(x, weight, geometry) => {
+            channels_last(x)?.f_conv3d(weight, bias, stride, padding, dilation, *groups)?.f_contiguous()?
+        }
+        _ => x.f_conv3d(weight, bias, stride, padding, dilation, *groups)?,
+    })
+}
+
+/// (B, in, spatial…) → (B, out, spatial…).
+pub(super) fn transposed_convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: &Geometry,
+    output_padding: &[i64],
+) -> Result<Tensor> {
+    let Geometry { stride, padding, dilation, groups, .. } = geometry;
+    Ok(match spatial_dims(x)? {
+        1 => x.f_conv_transpose1d(weight, bias, stride, padding, output_padding, *groups, dilation)?,
+        2 => x.f_conv_transpose2d(weight, bias, stride, padding, output_padding, *groups, dilation)?,
+        _ => x.f_conv_transpose3d(weight, bias, stride, padding, output_padding, *groups, dilation)?,
+    })
+}
+
+/// The same values with the strides of `torch.channels_last_3d`.
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 4, 1])?.f_contiguous()?.f_permute([0, 4, 1, 2, 3])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, nn};
+
+    use super::*;
+    use crate::nn::{Conv, ConvOptions};
+
+    #[test]
+    fn both_formats_give_the_same_values_and_gradients() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let conv = Conv::new(&store.root(), ConvOptions::new(3, 2, 2, 3).padding(1)).unwrap();
+        let run = || {
+            let x = Tensor::arange(2 * 16 * 16 * 16, (Kind::Float, Device::Cpu)).view([1, 2, 16, 16, 16]).sin();
+            let x = x.set_requires_grad(true);
+            let y = conv.forward(&x).unwrap();
+            y.square().sum(Kind::Float).backward();
+            let mut weight = conv.weight().grad();
+            let gradient = weight.copy();
+            let _ = weight.zero_();
+            (y, x.grad(), gradient)
+        };
+        let chosen = run();
+        let plain = unchanged(run);
+        assert!(chosen.0.is_contiguous());
+        for (a, b) in [(&chosen.0, &plain.0), (&chosen.1, &plain.1), (&chosen.2, &plain.2)] {
+            assert!(a.allclose(b, 1e-4, 1e-4, false));
+        }
+        assert!(!FIXED.get());
+    }
+}

@@ -91,9 +91,10 @@ impl<T: Clone> OneOrMany<T> {
             Self::One(value) => Ok(vec![value.clone(); n]),
             Self::Many(values) if values.len() == n => Ok(values.clone()),
             Self::Many(values) if values.len() == 1 => Ok(vec![values[0].clone(); n]),
-            Self::Many(values) => {
-                Err(Error::invalid_argument(format!("`{argument}` has {} values, but {n} are needed (or one for all)", values.len())))
-            }
+            Self::Many(values) => Err(Error::invalid_argument(format!(
+                "`{argument}` has {} values, but {n} are needed (or one for all)",
+                values.len()
+            ))),
         }
     }
 }

@@ -93,7 +93,8 @@ pub struct Descriptor {
 impl Descriptor {
     /// The descriptor of a component with these arguments.
     pub fn of<A: JsonSchema>(kind: Kind, name: &str, aliases: &[&str]) -> Self {
-        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<A>().to_value();
         let description = schema.get("description").and_then(Json::as_str).unwrap_or_default();
         let summary = description.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();

@@ -153,14 +153,27 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// The first sentence of a libtorch message: its C++ stack helps nobody who reads a training log.
+/// What libtorch says, without its C++ stack, which helps nobody who reads a training log. Understands the text of
+/// a [`tch::TchError`] and of a panic of tch's operators.
 pub fn torch_message(message: &str) -> String {
-    let end = ["\nException raised from", " (function operator())", "\nframe #0"]
-        .iter()
-        .filter_map(|marker| message.find(marker))
-        .min()
-        .unwrap_or(message.len());
-    message[..end].trim().trim_start_matches("Internal torch error: ").to_owned()
+    // tch's operators unwrap, so their panics show the error in its debug form, with escaped line ends
+    let unwrapped = message.strip_prefix("called `Result::unwrap()` on an `Err` value: ");
+    let text = match unwrapped {
+        Some(debug) => {
+            let inner = debug.strip_prefix("Torch(\"").unwrap_or(debug);
+            inner.strip_suffix("\")").unwrap_or(inner).replace("\\n", "\n").replace("\\\"", "\"").replace("\\'", "'")
+        }
+        None => message.strip_prefix("Internal torch error: ").unwrap_or(message).to_owned(),
+    };
+    let end = ["\nException raised from", "\nframe #0"].iter().filter_map(|marker| text.find(marker)).min();
+    text[..end.unwrap_or(text.len())].trim().to_owned()
+}
+
+/// The message of a caught panic.
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let message =
+        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    torch_message(message.unwrap_or("it panicked without a message"))
 }
 
 /// Returns early with an [`Error`] made of a format string.
@@ -173,4 +186,31 @@ macro_rules! bail {
 #[macro_export]
 macro_rules! ensure {
     ($condition:expr, $($arg:tt)*) => { if !$condition { $crate::bail!($($arg)*) } };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::{Error, panic_message};
+
+    #[test]
+    fn libtorch_speaks_in_one_sentence_whether_as_an_error_or_as_a_panic() {
+        let [row, column] = [[1, 2], [3, 1]].map(|size| tch::Tensor::zeros(size, tch::kind::FLOAT_CPU));
+        let expected = "mat1 and mat2 shapes cannot be multiplied (1x2 and 3x1)";
+        assert_eq!(Error::from(row.f_mm(&column).unwrap_err()).message(), expected);
+        let payload = catch_unwind(|| {
+            [1, 3].map(|n| tch::Tensor::zeros([n, n + 1], tch::kind::FLOAT_CPU))[0]
+                .mm(&tch::Tensor::zeros([3, 1], tch::kind::FLOAT_CPU))
+        })
+        .unwrap_err();
+        assert_eq!(panic_message(&*payload), expected);
+    }
+
+    #[test]
+    fn context_is_told_before_its_cause() {
+        let error = Error::data("no such file").context("cannot load `image`").context("case 3");
+        assert_eq!(error.to_string(), "case 3: cannot load `image`: no such file");
+        assert!(error.location().is_some_and(|location| location.contains("error.rs")));
+    }
 }

@@ -29,10 +29,10 @@ pub use component::{
     OptimizerComponent, ParameterGroup, Predictor, Transform, state_of,
 };
 pub use descriptor::{Descriptor, Kind};
-pub use error::{Error, ErrorCode, Result, torch_message};
+pub use error::{Error, ErrorCode, Result, panic_message, torch_message};
 pub use ffi::host_api::cancelled;
 pub use random::Random;
-pub use registration::{Constructor, Create, Registration};
+pub use registration::{Constructor, Create, CreateLrScheduler, CreateOptimizer, Registration};
 pub use sample::{Affine, AppliedOperation, IDENTITY_AFFINE, Image, Sample, Value};
 pub use state::{StateKey, StateTree};
 

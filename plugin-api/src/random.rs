@@ -104,7 +104,10 @@ mod tests {
 
     #[test]
     fn equal_seeds_give_equal_draws_and_similar_parts_different_seeds() {
-        let draws = |seed| { let mut random = Random::from_seed(seed); (0..4).map(|_| random.next_u64()).collect::<Vec<_>>() };
+        let draws = |seed| {
+            let mut random = Random::from_seed(seed);
+            (0..4).map(|_| random.next_u64()).collect::<Vec<_>>()
+        };
         assert_eq!(draws(7), draws(7));
         assert_ne!(draws(7), draws(8));
         let seeds = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]].map(|parts| Random::derive_seed(&parts));

@@ -13,6 +13,12 @@ use crate::{
 /// A function that makes a component from the `args` of a config.
 pub type Create<T> = Arc<dyn Fn(&Json) -> Result<T> + Send + Sync>;
 
+/// A function that makes an optimizer from the `args` of a config and its parameter groups.
+pub type CreateOptimizer = Arc<dyn Fn(&Json, Vec<ParameterGroup>) -> Result<Box<dyn Optimizer>> + Send + Sync>;
+
+/// A function that makes a schedule from the `args` of a config and the initial learning rates.
+pub type CreateLrScheduler = Arc<dyn Fn(&Json, &[f64]) -> Result<Box<dyn LrScheduler>> + Send + Sync>;
+
 /// How to make a component, whatever side of the plugin boundary it lives on.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -30,9 +36,9 @@ pub enum Constructor {
     /// Makes an inferer.
     Inferer(Create<Box<dyn Inferer>>),
     /// Makes an optimizer.
-    Optimizer(Arc<dyn Fn(&Json, Vec<ParameterGroup>) -> Result<Box<dyn Optimizer>> + Send + Sync>),
+    Optimizer(CreateOptimizer),
     /// Makes a schedule from the initial learning rates.
-    LrScheduler(Arc<dyn Fn(&Json, &[f64]) -> Result<Box<dyn LrScheduler>> + Send + Sync>),
+    LrScheduler(CreateLrScheduler),
     /// The engine makes it itself: datasets, loaders, trainers.
     Engine,
 }

@@ -170,7 +170,9 @@ impl Sample {
         let value = self.get(key)?;
         match value.as_tensor() {
             Some(tensor) => Ok(tensor),
-            None => Err(Error::data(format!("`{key}` is {}, not a tensor: load it first (`LoadImaged`)", value.kind()))),
+            None => {
+                Err(Error::data(format!("`{key}` is {}, not a tensor: load it first (`LoadImaged`)", value.kind())))
+            }
         }
     }
 
@@ -179,7 +181,9 @@ impl Sample {
     pub fn image(&self, key: &str) -> Result<&Image> {
         match self.get(key)? {
             Value::Image(image) => Ok(image),
-            other => Err(Error::data(format!("`{key}` is {}, not an image: load it first (`LoadImaged`)", other.kind()))),
+            other => {
+                Err(Error::data(format!("`{key}` is {}, not an image: load it first (`LoadImaged`)", other.kind())))
+            }
         }
     }
 

@@ -110,10 +110,14 @@ impl StateTree {
         match value {
             Value::Null => Self::None,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => number.as_i64().map_or_else(|| Self::Float(number.as_f64().unwrap_or(f64::NAN)), Self::Int),
+            Value::Number(number) => {
+                number.as_i64().map_or_else(|| Self::Float(number.as_f64().unwrap_or(f64::NAN)), Self::Int)
+            }
             Value::String(value) => Self::Str(value.clone()),
             Value::Array(values) => Self::List(values.iter().map(Self::from_json).collect()),
-            Value::Object(map) => Self::Dict(map.iter().map(|(k, v)| (k.as_str().into(), Self::from_json(v))).collect()),
+            Value::Object(map) => {
+                Self::Dict(map.iter().map(|(k, v)| (k.as_str().into(), Self::from_json(v))).collect())
+            }
         }
     }
 

@@ -33,7 +33,9 @@ pub fn collate(items: Vec<Sample>) -> Result<Batch> {
 fn stack(key: &str, values: &[&Value]) -> Result<Value> {
     let tensors: Vec<&Tensor> = values.iter().filter_map(|value| value.as_tensor()).collect();
     if tensors.is_empty() {
-        let plain = values.iter().map(|value| if let Value::Json(json) = value { json.clone() } else { serde_json::Value::Null });
+        let plain = values
+            .iter()
+            .map(|value| if let Value::Json(json) = value { json.clone() } else { serde_json::Value::Null });
         return Ok(Value::Json(plain.collect()));
     }
     if tensors.len() < values.len() {

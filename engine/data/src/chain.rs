@@ -1,10 +1,9 @@
 //! A chain of transforms and the generators of its random ones.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use byoc::{Error, ErrorCode, Random, Result, Sample, Transform, Value};
+use byoc::{Error, ErrorCode, Random, Result, Sample, Transform, Value, panic_message};
 
 /// Makes the transforms of a chain. They are `Send` but not `Sync`, so each worker thread gets a chain of its own.
 pub type ChainFactory = Arc<dyn Fn() -> Result<Vec<ChainStep>> + Send + Sync>;
@@ -67,7 +66,12 @@ impl Chain {
         self.apply_range(vec![sample], 0..self.steps.len(), context)
     }
 
-    fn apply_range(&self, mut samples: Vec<Sample>, range: std::ops::Range<usize>, context: ItemContext) -> Result<Vec<Sample>> {
+    fn apply_range(
+        &self,
+        mut samples: Vec<Sample>,
+        range: std::ops::Range<usize>,
+        context: ItemContext,
+    ) -> Result<Vec<Sample>> {
         for position in range {
             let step = &self.steps[position];
             let mut transformed = Vec::with_capacity(samples.len());
@@ -86,12 +90,8 @@ impl Chain {
 
 /// Runs component code; a panic in it (tch's operators panic on shapes that do not fit) becomes an error.
 fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(Error::new(ErrorCode::PANICKED, panic_message(&*payload))))
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let message = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    byoc::torch_message(message.unwrap_or("the transform panicked"))
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|payload| Err(Error::new(ErrorCode::PANICKED, panic_message(&*payload))))
 }
 
 fn in_step(error: Error, step: &ChainStep, context: ItemContext, origin: &str) -> Error {

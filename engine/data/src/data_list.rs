@@ -18,9 +18,10 @@ const PATH_KEYS: [&str; 2] = ["image", "label"];
 /// A file that is missing or no JSON, a key that it does not have, an empty list, a case of another form.
 pub fn load_data_list(file: &Path, base_dir: &Path, key: &str) -> Result<Vec<Sample>> {
     let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| Error::data(format!("cannot read the data list `{shown}`: {error}")))?;
-    let list: Json =
-        serde_json::from_str(&text).map_err(|error| Error::data(format!("the data list `{shown}` is not valid JSON: {error}")))?;
+    let text = fs::read_to_string(file)
+        .map_err(|error| Error::data(format!("cannot read the data list `{shown}`: {error}")))?;
+    let list: Json = serde_json::from_str(&text)
+        .map_err(|error| Error::data(format!("the data list `{shown}` is not valid JSON: {error}")))?;
     let Some(cases) = list.get(key) else {
         let lists = list.as_object().map(lists_of).unwrap_or_default();
         return Err(Error::data(format!("the data list `{shown}` has no list `{key}`; it has {lists}")));
@@ -29,7 +30,9 @@ pub fn load_data_list(file: &Path, base_dir: &Path, key: &str) -> Result<Vec<Sam
         return Err(Error::data(format!("`{key}` in the data list `{shown}` must be a list of cases")));
     };
     if cases.is_empty() {
-        return Err(Error::data(format!("the list `{key}` in the data list `{shown}` is empty: there is nothing to work on")));
+        return Err(Error::data(format!(
+            "the list `{key}` in the data list `{shown}` is empty: there is nothing to work on"
+        )));
     }
     cases
         .iter()
@@ -46,7 +49,8 @@ pub fn load_data_list(file: &Path, base_dir: &Path, key: &str) -> Result<Vec<Sam
 }
 
 fn lists_of(object: &serde_json::Map<String, Json>) -> String {
-    let lists: Vec<_> = object.iter().filter(|(_, value)| value.is_array()).map(|(key, _)| format!("`{key}`")).collect();
+    let lists: Vec<_> =
+        object.iter().filter(|(_, value)| value.is_array()).map(|(key, _)| format!("`{key}`")).collect();
     if lists.is_empty() { "no list at all".to_owned() } else { lists.join(", ") }
 }
 
@@ -57,7 +61,8 @@ fn case_sample(case: &Json, base_dir: &Path) -> Option<Sample> {
             values
                 .iter()
                 .map(|(key, value)| {
-                    let value = if PATH_KEYS.contains(&key.as_str()) { absolute_all(value, base_dir) } else { value.clone() };
+                    let value =
+                        if PATH_KEYS.contains(&key.as_str()) { absolute_all(value, base_dir) } else { value.clone() };
                     (key.clone(), Value::Json(value))
                 })
                 .collect(),
@@ -88,9 +93,8 @@ mod tests {
     fn load(text: &str, key: &str) -> Result<Vec<byoc::Sample>, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        load_data_list(file.path(), Path::new("/data"), key).map_err(|error| {
-            error.to_string().replace(&file.path().display().to_string(), "LIST")
-        })
+        load_data_list(file.path(), Path::new("/data"), key)
+            .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "LIST"))
     }
 
     #[test]
@@ -113,7 +117,10 @@ mod tests {
             (r#"{"test": [], "n": 1}"#, "the data list `LIST` has no list `training`; it has `test`"),
             (r#"{"n": 1}"#, "the data list `LIST` has no list `training`; it has no list at all"),
             (r#"{"training": {}}"#, "`training` in the data list `LIST` must be a list of cases"),
-            (r#"{"training": []}"#, "the list `training` in the data list `LIST` is empty: there is nothing to work on"),
+            (
+                r#"{"training": []}"#,
+                "the list `training` in the data list `LIST` is empty: there is nothing to work on",
+            ),
             (
                 r#"{"training": [1]}"#,
                 "case 0 of `training` in the data list `LIST` must be an object such as \
@@ -123,6 +130,9 @@ mod tests {
             assert_eq!(load(text, "training").unwrap_err(), message);
         }
         let error = load_data_list(Path::new("/no/such.json"), Path::new("/"), "training").unwrap_err();
-        assert_eq!(error.to_string(), "cannot read the data list `/no/such.json`: No such file or directory (os error 2)");
+        assert_eq!(
+            error.to_string(),
+            "cannot read the data list `/no/such.json`: No such file or directory (os error 2)"
+        );
     }
 }

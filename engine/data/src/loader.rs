@@ -64,7 +64,8 @@ impl DataLoader {
             (0..self.dataset.len()).collect()
         };
         let size = self.options.batch_size.max(1);
-        let batches: Vec<Vec<usize>> = order.chunks(size).take(self.batches_per_epoch()).map(<[usize]>::to_vec).collect();
+        let batches: Vec<Vec<usize>> =
+            order.chunks(size).take(self.batches_per_epoch()).map(<[usize]>::to_vec).collect();
         Batches::start(self, epoch, batches, first)
     }
 }

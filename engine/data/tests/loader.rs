@@ -1,6 +1,8 @@
 //! The loader's promises: same batches whatever the number of workers, each epoch its own draws, errors that name the
 //! transform and the case, and an epoch that can be left at any point.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -83,7 +85,10 @@ fn loader(n: usize, num_workers: usize, cache: CacheSize, calls: &Arc<AtomicUsiz
 const ALL: CacheSize = CacheSize { num: usize::MAX, rate: 1.0 };
 
 fn values(loader: &DataLoader, epoch: u64, first: usize) -> Vec<Vec<f64>> {
-    loader.epoch(epoch, first).map(|batch| Vec::<f64>::try_from(batch.unwrap().sample.tensor("image").unwrap().view(-1)).unwrap()).collect()
+    loader
+        .epoch(epoch, first)
+        .map(|batch| Vec::<f64>::try_from(batch.unwrap().sample.tensor("image").unwrap().view(-1)).unwrap())
+        .collect()
 }
 
 #[test]
@@ -96,7 +101,11 @@ fn batches_do_not_depend_on_workers_and_a_resumed_epoch_goes_on_where_it_was() {
     }
     assert_eq!(values(&loader(8, 2, ALL, &calls), 2, 1), reference[1..]);
     assert_ne!(values(&loader(8, 0, ALL, &calls), 3, 0), reference, "another epoch has other draws");
-    let whole: Vec<i64> = { let mut all: Vec<i64> = reference.concat().iter().map(|value| *value as i64).collect(); all.sort_unstable(); all };
+    let whole: Vec<i64> = {
+        let mut all: Vec<i64> = reference.concat().iter().map(|value| *value as i64).collect();
+        all.sort_unstable();
+        all
+    };
     assert_eq!(whole, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]);
 }
 
@@ -132,7 +141,8 @@ fn an_error_names_the_transform_and_the_case_and_ends_the_epoch() {
     let dataset = Dataset::new(cases(6), factory, 0, CacheSize::NONE, 1, &|_, _| ()).unwrap();
     let options = LoaderOptions { batch_size: 1, shuffle: false, drop_last: false, num_workers: 2, seed: 0 };
     let loader = DataLoader::new(Arc::new(dataset), options);
-    let results: Vec<_> = loader.epoch(1, 0).map(|batch| batch.map(|_| ()).map_err(|error| error.to_string())).collect();
+    let results: Vec<_> =
+        loader.epoch(1, 0).map(|batch| batch.map(|_| ()).map_err(|error| error.to_string())).collect();
     assert_eq!(results.len(), 4, "nothing comes after the error: {results:?}");
     assert!(results[3].as_ref().unwrap_err().starts_with("`Panicking` failed on case 3 (image)"), "{results:?}");
 }

@@ -86,11 +86,12 @@ pub(crate) const STANDARD_VARIABLES: [&str; 17] = [
 ];
 
 impl Settings {
-    /// Reads the settings; a wrong one is reported and keeps its default.
-    pub(crate) fn read(variables: &Variables, errors: &mut Vec<Diagnostic>) -> Self {
+    /// Reads the settings. A wrong one is reported, keeps its default, and its uses as a variable are not reported
+    /// again.
+    pub(crate) fn read(variables: &mut Variables, errors: &mut Vec<Diagnostic>) -> Self {
         let defaults = Self::default();
-        let mut reader = Reader { variables, errors };
-        Self {
+        let mut reader = Reader { variables, errors, wrong: Vec::new() };
+        let settings = Self {
             epochs: reader.count("epochs", 1),
             use_gpu: reader.boolean("use_gpu").unwrap_or(defaults.use_gpu),
             multi_gpu: reader.boolean("multi_gpu").unwrap_or(defaults.multi_gpu),
@@ -103,13 +104,17 @@ impl Settings {
                 .unwrap_or(defaults.num_interval_per_valid),
             learning_rate: reader.positive("learning_rate"),
             print_conf: reader.boolean("print_conf").unwrap_or(defaults.print_conf),
-        }
+        };
+        let wrong = reader.wrong;
+        wrong.iter().for_each(|name| variables.invalidate(name));
+        settings
     }
 }
 
 struct Reader<'a> {
     variables: &'a Variables,
     errors: &'a mut Vec<Diagnostic>,
+    wrong: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -117,7 +122,7 @@ impl Reader<'_> {
         let node = self.variables.value(name)?;
         match node.value {
             Value::Bool(value) => Some(value),
-            _ => self.wrong(name, node, "`true` or `false`"),
+            _ => self.report(name, node, "`true` or `false`"),
         }
     }
 
@@ -125,7 +130,7 @@ impl Reader<'_> {
         let node = self.variables.value(name)?;
         match integer(node).filter(|&value| value >= minimum) {
             Some(value) => Some(value),
-            None => self.wrong(name, node, &format!("a whole number from {minimum}")),
+            None => self.report(name, node, &format!("a whole number from {minimum}")),
         }
     }
 
@@ -133,7 +138,7 @@ impl Reader<'_> {
         let node = self.variables.value(name)?;
         match &node.value {
             Value::Number(number) if number.as_f64().is_some_and(|value| value >= 0.0) => number.as_f64(),
-            _ => self.wrong(name, node, "a number from 0"),
+            _ => self.report(name, node, "a number from 0"),
         }
     }
 
@@ -150,17 +155,18 @@ impl Reader<'_> {
                     );
                 }
                 let seed = node.get("random_seed")?;
-                integer(seed).or_else(|| self.wrong("determinism/random_seed", seed, "a whole number from 0"))
+                integer(seed).or_else(|| self.report("determinism/random_seed", seed, "a whole number from 0"))
             }
             Value::Null => None,
-            _ => self.wrong("determinism", node, "an object with `random_seed`"),
+            _ => self.report("determinism", node, "an object with `random_seed`"),
         }
     }
 
-    fn wrong<T>(&mut self, name: &str, node: &Node, expected: &str) -> Option<T> {
+    fn report<T>(&mut self, name: &str, node: &Node, expected: &str) -> Option<T> {
         if matches!(node.value, Value::Invalid | Value::Unresolved { .. }) {
             return None;
         }
+        self.wrong.push(name.to_owned());
         let short = name.rsplit('/').next().unwrap_or(name);
         let unquoted =
             node.as_str().and_then(|text| crate::overrides::literal(text).filter(|value| !value.is_string()));

@@ -178,6 +178,14 @@ impl Variables {
         }
     }
 
+    /// Marks a variable whose value was reported as wrong.
+    pub(crate) fn invalidate(&mut self, name: &str) {
+        if let Some(&index) = self.by_name.get(name) {
+            let span = self.definitions[index].raw.span;
+            self.definitions[index].state = State::Resolved(Node::new(span, Value::Invalid));
+        }
+    }
+
     /// The names of all variables.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.definitions.iter().map(|definition| definition.name.as_str())

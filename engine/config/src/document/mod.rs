@@ -6,6 +6,9 @@
 mod scanner;
 pub(crate) mod text;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
@@ -104,7 +107,7 @@ impl Node {
         match &self.value {
             Value::Null => "`null`".into(),
             Value::Bool(value) => format!("`{value}`"),
-            Value::Number(value) => format!("the number {value}"),
+            Value::Number(value) => format!("the number {}", spell(value)),
             Value::String(text) if text.chars().count() > 60 => {
                 format!("the string {:?}", text.chars().take(59).chain(['…']).collect::<String>())
             }
@@ -151,7 +154,16 @@ pub(crate) fn inline(json: &Json) -> String {
                 map.iter().map(|(key, value)| format!("{}: {}", Json::from(key.as_str()), inline(value))).collect();
             format!("{{{}}}", entries.join(", "))
         }
+        Json::Number(number) => spell(number),
         scalar => scalar.to_string(),
+    }
+}
+
+/// A number as people write it: `1e-5` for 0.00001.
+fn spell(number: &Number) -> String {
+    match number.as_f64() {
+        Some(value) if value != 0.0 && value.abs() < 1e-3 => format!("{value:e}"),
+        _ => number.to_string(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 
 /// Deeper nesting is refused: the walk over a config is recursive. `serde_json` has the same limit.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 127;
 
 /// Parses the part of a source that starts at `from`. `None` when the structure is broken; the errors say where.
 pub(crate) fn parse(source: SourceId, text: &str, from: usize, errors: &mut Vec<Diagnostic>) -> Option<Node> {

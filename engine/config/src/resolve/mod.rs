@@ -113,10 +113,11 @@ fn load_parts(request: &Request, sources: &mut Sources, diagnostics: &mut Vec<Di
     }
     let set = overrides::apply(overrides, &mut config, &environment, diagnostics);
     let role = root::role(&config, diagnostics)?;
-    let (variables, root) = substitute(&config, role, &environment, &set, diagnostics);
+    let mut variables = define_variables(&config, role, &environment, &set, diagnostics);
     let dialect = root::dialect(&variables, diagnostics);
     root::report_unresolved_settings(&variables, diagnostics);
-    let settings = Settings::read(&variables, diagnostics);
+    let settings = Settings::read(&mut variables, diagnostics);
+    let root = substitute(&config, &environment, &mut variables, diagnostics);
     root::check_keys(&root, role, &variables, diagnostics);
 
     let mut builder = section::Builder::new(&root, role, &request.mmar_root, &variables, diagnostics);
@@ -140,14 +141,14 @@ fn load_parts(request: &Request, sources: &mut Sources, diagnostics: &mut Vec<Di
     })
 }
 
-/// Defines the variables, root first, then environment, then `--set`, and puts them in.
-fn substitute(
+/// Defines the variables: root first, then environment, then `--set`; the last one wins.
+fn define_variables(
     config: &Node,
     role: Role,
     environment: &[Entry],
     set: &[Entry],
     diagnostics: &mut Vec<Diagnostic>,
-) -> (Variables, Node) {
+) -> Variables {
     let mut variables = Variables::default();
     let sections = root::section_keys(role);
     let root_variables = config
@@ -158,6 +159,16 @@ fn substitute(
         variables.define(&entry.key, entry.key_span, entry.value.clone());
     }
     variables.resolve(diagnostics);
+    variables
+}
+
+/// The config with the values of its variables.
+fn substitute(
+    config: &Node,
+    environment: &[Entry],
+    variables: &mut Variables,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
     let mut root = variables.substitute(config, diagnostics);
     if let Value::Object(entries) = &mut root.value {
         // the resolved config shows what the run uses: the environment has the last word over the root …
@@ -176,7 +187,7 @@ fn substitute(
             }
         }
     }
-    (variables, root)
+    root
 }
 
 /// Reads and parses one file. `None` if there is no such file, an inner `None` if its structure is broken.

@@ -96,7 +96,7 @@ const ALIGNED: f64 = 1e-9;
 /// Resamples `source` (C order) onto a grid of `target_shape`, whose voxel (i, j, k) lies at `matrix` · (i, j, k, 1)
 /// among the source voxels.
 ///
-/// Shapes have three axes; 2-D data has a first axis of 1 and its matrix in the lower right block.
+/// Shapes have three axes; data of fewer has leading axes of 1, see [`embed`] for its matrix.
 pub fn resample<T: Sample>(
     source: &[T],
     source_shape: [usize; 3],
@@ -145,14 +145,15 @@ pub fn resample_general<T: Sample>(
     general::resample(source, source_shape, matrix, target_shape, options, target);
 }
 
-/// A matrix for 2-D data in the form that [`resample`] wants: its two axes become the second and the third.
-pub fn embed_2d(matrix: &Affine) -> Affine {
+/// A matrix for data of `rank` axes in the form that [`resample`] wants: its axes become the last ones.
+pub fn embed(matrix: &Affine, rank: usize) -> Affine {
     let mut out = crate::affine::IDENTITY;
-    for i in 0..2 {
-        for j in 0..2 {
-            out[i + 1][j + 1] = matrix[i][j];
+    let first = 3 - rank;
+    for i in 0..rank {
+        for j in 0..rank {
+            out[i + first][j + first] = matrix[i][j];
         }
-        out[i + 1][3] = matrix[i][3];
+        out[i + first][3] = matrix[i][3];
     }
     out
 }

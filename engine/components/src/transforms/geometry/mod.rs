@@ -1,0 +1,15 @@
+//! Spatial operations on images: voxels, affine and history together.
+//!
+//! Each operation exists once, for the transforms that do it and for `Invertd`, which undoes it from what was recorded.
+
+mod axes;
+mod crop_pad;
+mod history;
+mod resample;
+mod resize;
+
+pub(super) use axes::{flip, reorient, rotate90, spatial_axes};
+pub(super) use crop_pad::{PadMode, crop, pad, symmetric_pad};
+pub(super) use history::{Operation, record, undo};
+pub(super) use resample::{Sampling, resample_to, warp};
+pub(super) use resize::{ResizeMode, resize};

@@ -1,3 +1,4 @@
 //! Built-in networks, losses, metrics, transforms, inferers, optimizers and schedules.
 
 pub mod networks;
+pub mod transforms;

@@ -31,7 +31,9 @@ pub fn solve(a: &Affine, b: &Affine) -> Result<Affine> {
     for column in 0..4 {
         let pivot = (column..4).max_by(|&i, &j| a[i][column].abs().total_cmp(&a[j][column].abs())).unwrap_or(column);
         if a[pivot][column] == 0.0 || !a[pivot][column].is_finite() {
-            return Err(Error::Geometry(format!("the affine {b:?} cannot be expressed in {a:?}: it is not invertible")));
+            return Err(Error::Geometry(format!(
+                "the affine {b:?} cannot be expressed in {a:?}: it is not invertible"
+            )));
         }
         a.swap(column, pivot);
         x.swap(column, pivot);
@@ -186,7 +188,12 @@ pub fn with_spacing(a: &Affine, spacing: &[f64], rank: usize, diagonal: bool) ->
 /// How large a grid of affine `to` must be to cover a volume of this shape and affine `from`, and where its first voxel
 /// lies in mm (MONAI's `compute_shape_offset`). With `scale_extent` the borders of the voxels are covered, not their
 /// centres.
-pub fn covering_grid(shape: &[usize], from: &Affine, to: &Affine, scale_extent: bool) -> Result<(Vec<usize>, Vec<f64>)> {
+pub fn covering_grid(
+    shape: &[usize],
+    from: &Affine,
+    to: &Affine,
+    scale_extent: bool,
+) -> Result<(Vec<usize>, Vec<f64>)> {
     let rank = shape.len();
     let relative = solve(to, from)?;
     let point = |m: &Affine, p: &[f64; 3]| -> [f64; 3] {
@@ -209,14 +216,17 @@ pub fn covering_grid(shape: &[usize], from: &Affine, to: &Affine, scale_extent: 
     let lowest = |axis: usize| seen.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
     let highest = |axis: usize| seen.iter().map(|p| p[axis]).fold(f64::NEG_INFINITY, f64::max);
     let new_shape: Vec<usize> = (0..rank)
-        .map(|axis| (highest(axis) - lowest(axis) + if scale_extent { 0.0 } else { 1.0 }).round_ties_even().max(0.0) as usize)
+        .map(|axis| {
+            (highest(axis) - lowest(axis) + if scale_extent { 0.0 } else { 1.0 }).round_ties_even().max(0.0) as usize
+        })
         .collect();
     let first = seen.iter().position(|p| (0..rank).all(|axis| (lowest(axis) - p[axis]).abs() <= 1e-8));
     let mut offset = match first {
         Some(index) => point(from, &corners[index]),
         // no corner is the lowest in all axes: the centres of both grids coincide
         None => {
-            let half = |n: &[usize]| -> [f64; 3] { std::array::from_fn(|axis| n.get(axis).map_or(0.0, |&n| n as f64 / 2.0)) };
+            let half =
+                |n: &[usize]| -> [f64; 3] { std::array::from_fn(|axis| n.get(axis).map_or(0.0, |&n| n as f64 / 2.0)) };
             let (source, target) = (point(from, &half(shape)), point(to, &half(&new_shape)));
             std::array::from_fn(|i| source[i] - (target[i] - to[i][3]))
         }

@@ -65,7 +65,10 @@ pub fn of_codes(codes: &str, labels: &[(char, char)]) -> Result<Orientation> {
             Some(axis) => out.push(axis),
             None => {
                 let known: Vec<String> = labels.iter().map(|(low, high)| format!("`{low}`/`{high}`")).collect();
-                return Err(Error::Geometry(format!("`{code}` in `{codes}` is no axis code; they are {}", known.join(", "))));
+                return Err(Error::Geometry(format!(
+                    "`{code}` in `{codes}` is no axis code; they are {}",
+                    known.join(", ")
+                )));
             }
         }
     }

@@ -66,16 +66,30 @@ mod tests {
             let mut index = vec![0; shape.len()];
             for _ in 0..n {
                 let mut stride = 1;
-                expected.push(index.iter().zip(&shape).map(|(i, n)| { let part = i * stride; stride *= n; part }).sum::<usize>());
+                expected.push(
+                    index
+                        .iter()
+                        .zip(&shape)
+                        .map(|(i, n)| {
+                            let part = i * stride;
+                            stride *= n;
+                            part
+                        })
+                        .sum::<usize>(),
+                );
                 for axis in (0..shape.len()).rev() {
                     index[axis] += 1;
-                    if index[axis] < shape[axis] { break; }
+                    if index[axis] < shape[axis] {
+                        break;
+                    }
                     index[axis] = 0;
                 }
             }
             assert_eq!(c_order, expected, "{shape:?}");
             let mut bytes = vec![0; n * 8];
-            to_file_order(&shape, 8, &mut bytes, |place, out| out.copy_from_slice(&(c_order[place] as u64).to_le_bytes()));
+            to_file_order(&shape, 8, &mut bytes, |place, out| {
+                out.copy_from_slice(&(c_order[place] as u64).to_le_bytes())
+            });
             let back: Vec<u64> = bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
             assert_eq!(back, (0..n as u64).collect::<Vec<_>>(), "{shape:?}");
         }

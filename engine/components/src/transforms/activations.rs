@@ -46,7 +46,10 @@ impl Component for Activationsd {
         let softmax = args.softmax.repeat(args.keys.len(), "softmax")?;
         let per_key: Vec<_> = sigmoid.into_iter().zip(softmax).collect();
         if let Some(position) = per_key.iter().position(|&both| both == (true, true)) {
-            return Err(Error::invalid_argument(format!("`sigmoid` and `softmax` are both on for `{}`", args.keys.0[position])));
+            return Err(Error::invalid_argument(format!(
+                "`sigmoid` and `softmax` are both on for `{}`",
+                args.keys.0[position]
+            )));
         }
         Ok(Self { args, per_key })
     }

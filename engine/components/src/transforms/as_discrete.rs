@@ -108,7 +108,9 @@ impl Component for AsDiscreted {
                 let classes = match one_hot[i] {
                     Some(Switch::Value(classes)) => Some(classes),
                     Some(Switch::Flag(true)) => Some(n_classes[i].ok_or_else(|| {
-                        Error::invalid_argument("`to_onehot: true` needs `n_classes`; better, give the number of classes as `to_onehot`")
+                        Error::invalid_argument(
+                            "`to_onehot: true` needs `n_classes`; better, give the number of classes as `to_onehot`",
+                        )
                     })?),
                     _ => None,
                 };
@@ -165,7 +167,10 @@ fn one_hot(label: &Tensor, classes: i64, dim: i64) -> Result<Tensor> {
         let (low, high) = (label.min().int64_value(&[]), label.max().int64_value(&[]));
         if low < 0 || high >= classes {
             let found = if low < 0 { low } else { high };
-            return Err(Error::data(format!("there is a label of {found}, but `to_onehot` is {classes}: labels go from 0 to {}", classes - 1)));
+            return Err(Error::data(format!(
+                "there is a label of {found}, but `to_onehot` is {classes}: labels go from 0 to {}",
+                classes - 1
+            )));
         }
     }
     let mut shape = vec![1; size.len()];
@@ -191,9 +196,15 @@ mod tests {
     fn legacy_and_new_spellings_agree() {
         let scores = Tensor::from_slice(&[0.2f32, 0.9, 0.5, 0.1, 0.8, 0.1]).view([3, 2]);
         for (old, new) in [
-            (json!({"keys": "pred", "argmax": true, "to_onehot": true, "n_classes": 3}), json!({"keys": ["pred"], "argmax": [true], "to_onehot": [3]})),
+            (
+                json!({"keys": "pred", "argmax": true, "to_onehot": true, "n_classes": 3}),
+                json!({"keys": ["pred"], "argmax": [true], "to_onehot": [3]}),
+            ),
             (json!({"keys": "pred", "threshold_values": true}), json!({"keys": "pred", "threshold": 0.5})),
-            (json!({"keys": "pred", "threshold_values": true, "logit_thresh": 0.15}), json!({"keys": "pred", "threshold": 0.15})),
+            (
+                json!({"keys": "pred", "threshold_values": true, "logit_thresh": 0.15}),
+                json!({"keys": "pred", "threshold": 0.15}),
+            ),
         ] {
             let results = [old, new].map(|args| {
                 let mut sample = Sample::new();

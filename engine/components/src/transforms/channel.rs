@@ -63,7 +63,8 @@ impl Component for EnsureChannelFirstd {
 impl Transform for EnsureChannelFirstd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         map_images(sample, &self.0.keys, self.0.allow_missing_keys, |_, image| {
-            if self.0.channel_dim.is_none() && !image.meta.contains_key("original_channel_dim") && !self.0.strict_check {
+            if self.0.channel_dim.is_none() && !image.meta.contains_key("original_channel_dim") && !self.0.strict_check
+            {
                 return Ok(image);
             }
             channel_first(image, self.0.channel_dim.as_ref())
@@ -275,7 +276,9 @@ impl Transform for SqueezeDimd {
             let size = image.tensor.size();
             let index = if dim < 0 { dim + size.len() as i64 } else { dim };
             if usize::try_from(index).ok().and_then(|index| size.get(index)) != Some(&1) {
-                return Err(Error::data(format!("axis {dim} cannot be squeezed: the shape is {size:?}, and only an axis of 1 can")));
+                return Err(Error::data(format!(
+                    "axis {dim} cannot be squeezed: the shape is {size:?}, and only an axis of 1 can"
+                )));
             }
             image.tensor = image.tensor.f_squeeze_dim(index)?;
             if self.0.update_meta && (1..=3).contains(&index) {

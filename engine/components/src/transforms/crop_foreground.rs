@@ -95,7 +95,10 @@ impl Transform for CropForegroundd {
             let mut image = image_of(sample, key)?;
             let own = spatial_shape(&image.tensor)?;
             if own != shape {
-                return Err(Error::data(format!("`{key}` has shape {own:?}, but `{}`, which decides about the crop, has {shape:?}", args.source_key)));
+                return Err(Error::data(format!(
+                    "`{key}` has shape {own:?}, but `{}`, which decides about the crop, has {shape:?}",
+                    args.source_key
+                )));
             }
             let inside = |values: &[i64]| -> Vec<usize> {
                 values.iter().zip(&shape).map(|(&value, &n)| value.clamp(0, n as i64) as usize).collect()
@@ -138,9 +141,15 @@ impl CropForegroundd {
             .iter()
             .map(|&channel| {
                 let index = if channel < 0 { channel + channels } else { channel };
-                usize::try_from(index).ok().and_then(|index| values.get(index * voxels..(index + 1) * voxels)).ok_or_else(|| {
-                    Error::invalid_argument(format!("`channel_indices` names channel {channel}, but `{}` has {channels}", args.source_key))
-                })
+                usize::try_from(index)
+                    .ok()
+                    .and_then(|index| values.get(index * voxels..(index + 1) * voxels))
+                    .ok_or_else(|| {
+                        Error::invalid_argument(format!(
+                            "`channel_indices` names channel {channel}, but `{}` has {channels}",
+                            args.source_key
+                        ))
+                    })
             })
             .collect::<Result<Vec<_>>>()?;
         let (mut start, mut end) = (vec![0; shape.len()], vec![0; shape.len()]);
@@ -158,7 +167,8 @@ impl CropForegroundd {
         }
         for axis in 0..shape.len() {
             let size = end[axis] - start[axis];
-            let wanted = if divisor[axis] > 0 { (size + divisor[axis] - 1) / divisor[axis] * divisor[axis] } else { size };
+            let wanted =
+                if divisor[axis] > 0 { (size + divisor[axis] - 1) / divisor[axis] * divisor[axis] } else { size };
             start[axis] -= (wanted - size) / 2;
             end[axis] = start[axis] + wanted;
         }

@@ -67,7 +67,8 @@ fn to_tensor(
             if json.is_array() && !wrap_sequence {
                 continue;
             }
-            let tensor = tensor_of(json).ok_or_else(|| Error::data(format!("`{key}` is {json}, which cannot become a tensor")))?;
+            let tensor = tensor_of(json)
+                .ok_or_else(|| Error::data(format!("`{key}` is {json}, which cannot become a tensor")))?;
             sample.insert(key, tensor);
         }
         let mut tensor = cast(sample.tensor(key)?, dtypes[position])?;
@@ -204,7 +205,9 @@ impl Component for CastToTyped {
 
 impl Transform for CastToTyped {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
-        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |position, tensor| cast(tensor, Some(self.1[position])))
+        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |position, tensor| {
+            cast(tensor, Some(self.1[position]))
+        })
     }
 }
 

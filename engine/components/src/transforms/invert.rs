@@ -84,7 +84,9 @@ impl Transform for Invertd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         for (position, key) in present(sample, &self.args.keys, self.args.allow_missing_keys)? {
             let orig_key = &self.orig_keys[position];
-            let original = sample.image(orig_key).map_err(|error| error.context(format!("what to undo in `{key}` is not known")))?;
+            let original = sample
+                .image(orig_key)
+                .map_err(|error| error.context(format!("what to undo in `{key}` is not known")))?;
             let mut inverted = Image { tensor: sample.tensor(key)?.detach(), ..original.shallow_clone() };
             let expected = &original.tensor.size()[1..];
             if inverted.tensor.size().get(1..) != Some(expected) {

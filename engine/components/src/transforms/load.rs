@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use byoc::{Affine, Component, Error, IDENTITY_AFFINE, Image, Keys, OneOrMany, Random, Result, Sample, Transform, Value};
+use byoc::{
+    Affine, Component, Error, IDENTITY_AFFINE, Image, Keys, OneOrMany, Random, Result, Sample, Transform, Value,
+};
 use mmar_imaging::nifti::{Reader, Voxel};
 use mmar_imaging::npy::Npy;
 use schemars::JsonSchema;
@@ -75,7 +77,8 @@ byoc::register! { transforms: [LoadImaged = "LoadImaged" | "LoadNiftid" | "LoadN
 impl Transform for LoadImaged {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         for (_, key) in present(sample, &self.0.keys, self.0.allow_missing_keys)? {
-            let paths = paths(sample.get(key)?).ok_or_else(|| Error::data(format!("`{key}` is not the path of a file, nor a list of them")))?;
+            let paths = paths(sample.get(key)?)
+                .ok_or_else(|| Error::data(format!("`{key}` is not the path of a file, nor a list of them")))?;
             let mut image = load(&paths, self.0.dtype).map_err(|error| error.context(format!("in `{key}`")))?;
             if self.0.ensure_channel_first {
                 image = channel_first(image, None)?;
@@ -89,7 +92,9 @@ impl Transform for LoadImaged {
 fn paths(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Json(Json::String(path)) => Some(vec![path.clone()]),
-        Value::Json(Json::Array(list)) if !list.is_empty() => list.iter().map(|path| path.as_str().map(str::to_owned)).collect(),
+        Value::Json(Json::Array(list)) if !list.is_empty() => {
+            list.iter().map(|path| path.as_str().map(str::to_owned)).collect()
+        }
         _ => None,
     }
 }
@@ -104,7 +109,12 @@ fn load(paths: &[String], dtype: Dtype) -> Result<Image> {
         return Ok(first);
     }
     for (other, path) in others.iter().zip(&paths[1..]) {
-        let same_grid = other.affine.iter().flatten().zip(first.affine.iter().flatten()).all(|(a, b)| (a - b).abs() <= 1e-8 + 1e-5 * b.abs());
+        let same_grid = other
+            .affine
+            .iter()
+            .flatten()
+            .zip(first.affine.iter().flatten())
+            .all(|(a, b)| (a - b).abs() <= 1e-8 + 1e-5 * b.abs());
         if !same_grid || other.tensor.size() != first.tensor.size() {
             return Err(Error::data(format!(
                 "`{}` and `{path}` cannot be channels of one image: their shapes ({:?}, {:?}) or affines differ",
@@ -114,7 +124,8 @@ fn load(paths: &[String], dtype: Dtype) -> Result<Image> {
             )));
         }
     }
-    let tensors: Vec<&Tensor> = std::iter::once(&first.tensor).chain(others.iter().map(|image| &image.tensor)).collect();
+    let tensors: Vec<&Tensor> =
+        std::iter::once(&first.tensor).chain(others.iter().map(|image| &image.tensor)).collect();
     let stacked = if first.meta["original_channel_dim"] == json!("no_channel") {
         let stacked = Tensor::f_stack(&tensors, 0)?;
         first.meta.insert("original_channel_dim".to_owned(), json!(0));

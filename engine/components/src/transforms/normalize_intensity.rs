@@ -49,7 +49,10 @@ impl Component for NormalizeIntensityd {
                 && !args.channel_wise
                 && values.len() != 1
             {
-                return Err(Error::invalid_argument(format!("`{name}` is a list of {} values, which needs `channel_wise`", values.len())));
+                return Err(Error::invalid_argument(format!(
+                    "`{name}` is a list of {} values, which needs `channel_wise`",
+                    values.len()
+                )));
             }
         }
         Ok(Self(args))
@@ -110,7 +113,8 @@ impl Transform for NormalizeIntensityd {
                 .zip(subtrahends.iter().zip(&divisors))
                 .map(|(part, (subtrahend, divisor))| self.normalize(part, *subtrahend, *divisor))
                 .collect::<Result<Vec<_>>>()?;
-            let normalized = if args.channel_wise { Tensor::f_stack(&normalized, 0)? } else { normalized[0].shallow_clone() };
+            let normalized =
+                if args.channel_wise { Tensor::f_stack(&normalized, 0)? } else { normalized[0].shallow_clone() };
             cast(&normalized, Some(args.dtype))
         })
     }

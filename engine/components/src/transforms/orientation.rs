@@ -50,10 +50,13 @@ impl Component for Orientationd {
         let codes = match (&args.axcodes, args.as_closest_canonical) {
             (_, true) => "RAS",
             (Some(codes), false) => codes,
-            (None, false) => return Err(Error::invalid_argument("one of `axcodes` and `as_closest_canonical` is needed")),
+            (None, false) => {
+                return Err(Error::invalid_argument("one of `axcodes` and `as_closest_canonical` is needed"));
+            }
         };
         let labels = if args.as_closest_canonical { RAS_LABELS.to_vec() } else { labels };
-        let target = orientation::of_codes(codes, &labels).map_err(|error| Error::invalid_argument(error.to_string()))?;
+        let target =
+            orientation::of_codes(codes, &labels).map_err(|error| Error::invalid_argument(error.to_string()))?;
         Ok(Self { args, target })
     }
 }
@@ -65,7 +68,10 @@ impl Transform for Orientationd {
         map_images(sample, &self.args.keys, self.args.allow_missing_keys, |_, image| {
             let rank = spatial_shape(&image.tensor)?.len();
             if self.target.len() < rank {
-                return Err(Error::data(format!("`axcodes` names {} axes, but the image has {rank}", self.target.len())));
+                return Err(Error::data(format!(
+                    "`axcodes` names {} axes, but the image has {rank}",
+                    self.target.len()
+                )));
             }
             let operation = Operation::Reorient { affine: image.affine };
             let mut image = reorient(image, &self.target[..rank])?;

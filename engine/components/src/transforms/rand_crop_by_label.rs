@@ -97,7 +97,10 @@ const PREPARED: [[&str; 2]; 2] = [
 impl Transform for RandCropByPosNegLabeld {
     fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
         if self.0.num_samples != 1 {
-            return Err(Error::msg(format!("it makes {} samples of one and cannot be applied in place", self.0.num_samples)));
+            return Err(Error::msg(format!(
+                "it makes {} samples of one and cannot be applied in place",
+                self.0.num_samples
+            )));
         }
         let mut crops = self.apply_many(std::mem::take(sample), random)?;
         *sample = crops.pop().unwrap_or_default();
@@ -119,13 +122,17 @@ impl Transform for RandCropByPosNegLabeld {
         for (_, key) in present(&sample, &args.keys, args.allow_missing_keys)? {
             let own = spatial_shape(sample.tensor(key)?)?;
             if own != shape {
-                return Err(Error::data(format!("`{key}` has shape {own:?}, but the label `{}` has {shape:?}", args.label_key)));
+                return Err(Error::data(format!(
+                    "`{key}` has shape {own:?}, but the label `{}` has {shape:?}",
+                    args.label_key
+                )));
             }
         }
         let centres = self.centres(&mut sample, &shape, random)?;
         let mut samples = Vec::with_capacity(args.num_samples);
         for (index, centre) in centres.iter().enumerate() {
-            let start: Vec<usize> = (0..shape.len()).map(|axis| first_voxel(centre[axis], size[axis], shape[axis])).collect();
+            let start: Vec<usize> =
+                (0..shape.len()).map(|axis| first_voxel(centre[axis], size[axis], shape[axis])).collect();
             let end: Vec<usize> = start.iter().zip(&size).map(|(start, size)| start + size).collect();
             let mut cropped = sample.shallow_clone();
             for (_, key) in present(&sample, &args.keys, args.allow_missing_keys)? {
@@ -151,8 +158,8 @@ impl Transform for RandCropByPosNegLabeld {
         let sets = self.choose(sample)?;
         for (set, [bits, counts]) in sets.into_iter().zip(PREPARED) {
             let lengths = [set.bits.len() as i64, set.counts.len() as i64];
-            sample.insert(bits, view::from_vec(set.bits, &lengths[..1])?);
-            sample.insert(counts, view::from_vec(set.counts, &lengths[1..])?);
+            sample.insert(bits, view::from_vec(set.bits, &lengths[..1]));
+            sample.insert(counts, view::from_vec(set.counts, &lengths[1..]));
         }
         Ok(())
     }
@@ -182,14 +189,24 @@ impl RandCropByPosNegLabeld {
         let Self(args) = self;
         if let (Some(foreground), Some(background)) = (&args.fg_indices_key, &args.bg_indices_key) {
             let indices = |key: &str, sample: &mut Sample| -> Result<Tensor> {
-                let indices = sample.tensor(key)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Int64)?.f_flatten(0, -1)?.f_contiguous()?;
+                let indices = sample
+                    .tensor(key)?
+                    .f_to_device(Device::Cpu)?
+                    .f_to_kind(Kind::Int64)?
+                    .f_flatten(0, -1)?
+                    .f_contiguous()?;
                 sample.remove(key);
                 Ok(indices)
             };
             let lists = [indices(foreground, sample)?, indices(background, sample)?];
             let [foreground, background] = [view::slice::<i64>(&lists[0])?, view::slice::<i64>(&lists[1])?];
             let pick = |list: &[i64], k: usize| list.get(k).map(|&index| index as usize);
-            return self.draw([foreground.len(), background.len()], |side, k| pick([foreground, background][side], k), shape, random);
+            return self.draw(
+                [foreground.len(), background.len()],
+                |side, k| pick([foreground, background][side], k),
+                shape,
+                random,
+            );
         }
         let mut parts = Vec::new();
         for key in PREPARED.iter().flatten() {
@@ -217,7 +234,12 @@ impl RandCropByPosNegLabeld {
     ) -> Result<Vec<Vec<usize>>> {
         let Self(args) = self;
         let foreground = match counts {
-            [0, 0] => return Err(Error::data(format!("`{}` leaves no voxel to crop around: neither foreground nor background", args.label_key))),
+            [0, 0] => {
+                return Err(Error::data(format!(
+                    "`{}` leaves no voxel to crop around: neither foreground nor background",
+                    args.label_key
+                )));
+            }
             [0, _] => 0.0,
             [_, 0] => 1.0,
             _ => args.pos / (args.pos + args.neg),
@@ -227,9 +249,9 @@ impl RandCropByPosNegLabeld {
             .map(|_| {
                 let side = usize::from(!random.chance(foreground));
                 let k = random.integer(0, counts[side] as i64) as usize;
-                let mut rest = nth(side, k)
-                    .filter(|&index| index < voxels)
-                    .ok_or_else(|| Error::data("the foreground or background indices do not belong to an image of this shape"))?;
+                let mut rest = nth(side, k).filter(|&index| index < voxels).ok_or_else(|| {
+                    Error::data("the foreground or background indices do not belong to an image of this shape")
+                })?;
                 let mut centre = vec![0; shape.len()];
                 for axis in (0..shape.len()).rev() {
                     centre[axis] = rest % shape[axis];
@@ -251,7 +273,8 @@ fn foreground_and_background(label: &Tensor, image: Option<&Tensor>, threshold: 
     let labels = if labels.len() > voxels { &labels[voxels..] } else { labels };
     let is_foreground = |index: usize| labels.iter().skip(index).step_by(voxels).any(|&value| value != 0.0);
     let one_channel = labels.len() == voxels;
-    let foreground = VoxelSet::new(voxels, |index| if one_channel { labels[index] != 0.0 } else { is_foreground(index) });
+    let foreground =
+        VoxelSet::new(voxels, |index| if one_channel { labels[index] != 0.0 } else { is_foreground(index) });
     let is_foreground = |index: usize| foreground.bits[index / 8] >> (index % 8) & 1 == 1;
     let background = match image {
         None => VoxelSet::new(voxels, |index| !is_foreground(index)),
@@ -262,7 +285,8 @@ fn foreground_and_background(label: &Tensor, image: Option<&Tensor>, threshold: 
             }
             let image = float_values(image)?;
             let values = view::slice::<f32>(&image)?;
-            let is_image = |index: usize| values.iter().skip(index).step_by(voxels).any(|&value| f64::from(value) > threshold);
+            let is_image =
+                |index: usize| values.iter().skip(index).step_by(voxels).any(|&value| f64::from(value) > threshold);
             VoxelSet::new(voxels, |index| is_image(index) && !is_foreground(index))
         }
     };
@@ -323,9 +347,10 @@ impl Transform for FgBgToIndicesd {
             };
             let sets = foreground_and_background(sample.tensor(key)?, image, args.image_threshold)?;
             for (set, postfix) in sets.iter().zip([&args.fg_postfix, &args.bg_postfix]) {
-                let indices: Vec<i64> = (0..set.bits.len() * 8).filter(|i| set.bits[i / 8] >> (i % 8) & 1 == 1).map(|i| i as i64).collect();
+                let indices: Vec<i64> =
+                    (0..set.bits.len() * 8).filter(|i| set.bits[i / 8] >> (i % 8) & 1 == 1).map(|i| i as i64).collect();
                 let length = indices.len() as i64;
-                sample.insert(format!("{key}{postfix}"), view::from_vec(indices, &[length])?);
+                sample.insert(format!("{key}{postfix}"), view::from_vec(indices, &[length]));
             }
         }
         Ok(())
@@ -355,9 +380,15 @@ mod tests {
     #[test]
     fn centres_are_moved_inwards() {
         // (centre, size, n) → start, from MONAI's correct_crop_centers and SpatialCrop
-        for ((centre, size, n), expected) in
-            [((0, 5, 10), 0), ((9, 5, 10), 5), ((9, 4, 10), 6), ((5, 4, 10), 3), ((3, 10, 10), 0), ((7, 1, 10), 7), ((0, 9, 9), 0)]
-        {
+        for ((centre, size, n), expected) in [
+            ((0, 5, 10), 0),
+            ((9, 5, 10), 5),
+            ((9, 4, 10), 6),
+            ((5, 4, 10), 3),
+            ((3, 10, 10), 0),
+            ((7, 1, 10), 7),
+            ((0, 9, 9), 0),
+        ] {
             assert_eq!(first_voxel(centre, size, n), expected, "centre {centre}, size {size}, n {n}");
         }
     }
@@ -388,6 +419,9 @@ mod tests {
         let args = json!({"keys": ["image", "label"], "label_key": "label", "spatial_size": 17});
         let transform = RandCropByPosNegLabeld::new(serde_json::from_value(args).unwrap()).unwrap();
         let error = transform.apply_many(sample(), &mut Random::from_seed(1)).unwrap_err().to_string();
-        assert!(error.starts_with("a crop of [17, 17, 17] does not fit into the image of [20, 18, 16]: use a smaller"), "{error}");
+        assert!(
+            error.starts_with("a crop of [17, 17, 17] does not fit into the image of [20, 18, 16]: use a smaller"),
+            "{error}"
+        );
     }
 }

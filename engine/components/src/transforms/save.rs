@@ -119,13 +119,17 @@ impl Component for SaveImaged {
 
     fn new(args: SaveImagedArgs) -> Result<Self> {
         let meta_keys = match &args.meta_keys {
-            Some(keys) => OneOrMany::Many(keys.0.iter().cloned().map(Some).collect()).repeat(args.keys.len(), "meta_keys")?,
+            Some(keys) => {
+                OneOrMany::Many(keys.0.iter().cloned().map(Some).collect()).repeat(args.keys.len(), "meta_keys")?
+            }
             None => vec![None; args.keys.len()],
         };
         let given = if args.output_ext.is_empty() { &args.output_format } else { &args.output_ext };
         let extension = format!(".{}", given.to_ascii_lowercase().trim_start_matches('.'));
         if ![".nii.gz", ".nii"].contains(&extension.as_str()) {
-            return Err(Error::invalid_argument(format!("`output_ext` is `{given}`; `.nii.gz` and `.nii` can be written")));
+            return Err(Error::invalid_argument(format!(
+                "`output_ext` is `{given}`; `.nii.gz` and `.nii` can be written"
+            )));
         }
         Ok(Self { args, meta_keys, extension, saved: Cell::new(0) })
     }
@@ -180,7 +184,8 @@ impl SaveImaged {
         }
         tensor = channels_last(&tensor, self.args.squeeze_end_dims)?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| Error::data(format!("cannot make the folder `{}`: {error}", folder.display())))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Error::data(format!("cannot make the folder `{}`: {error}", folder.display())))?;
         }
         write(&path, &tensor, &image.affine, self.args.output_dtype)?;
         if self.args.print_log {
@@ -208,7 +213,11 @@ impl SaveImaged {
         let mut folder = PathBuf::from(&self.args.output_dir);
         if let Some(parent) = source.parent().filter(|_| !self.args.data_root_dir.is_empty()) {
             let below = parent.strip_prefix(&self.args.data_root_dir).map_err(|_| {
-                Error::data(format!("`{}` does not lie in the `data_root_dir` `{}`", source.display(), self.args.data_root_dir))
+                Error::data(format!(
+                    "`{}` does not lie in the `data_root_dir` `{}`",
+                    source.display(),
+                    self.args.data_root_dir
+                ))
             })?;
             folder.extend(below.components().filter(|part| matches!(part, Part::Normal(_))));
         }
@@ -255,7 +264,9 @@ fn write(path: &Path, tensor: &Tensor, affine: &Affine, dtype: Option<Dtype>) ->
         Kind::Int64 => nifti::write(path, &shape, affine, view::slice::<i64>(&tensor)?),
         Kind::Double => nifti::write(path, &shape, affine, view::slice::<f64>(&tensor)?),
         Kind::Float => nifti::write(path, &shape, affine, view::slice::<f32>(&tensor)?),
-        other => return Err(Error::data(format!("voxels of type {other:?} cannot be written; give an `output_dtype`"))),
+        other => {
+            return Err(Error::data(format!("voxels of type {other:?} cannot be written; give an `output_dtype`")));
+        }
     };
     written.map_err(|error| Error::data(error.to_string()))
 }

@@ -76,7 +76,13 @@ impl Range {
             // the order of `clamp` keeps NaN, which has to be seen later
             return map_values(tensor, |value| {
                 let scaled = (value - a_min) / width * factor + offset;
-                if scaled < low { low } else if scaled > high { high } else { scaled }
+                if scaled < low {
+                    low
+                } else if scaled > high {
+                    high
+                } else {
+                    scaled
+                }
             });
         }
         map_values(tensor, |value| (value - a_min) / width * factor + offset)
@@ -87,14 +93,17 @@ impl Component for ScaleIntensityRanged {
     type Args = ScaleIntensityRangedArgs;
 
     fn new(args: ScaleIntensityRangedArgs) -> Result<Self> {
-        let range = Range { a_min: args.a_min, a_max: args.a_max, b_min: args.b_min, b_max: args.b_max, clip: args.clip };
+        let range =
+            Range { a_min: args.a_min, a_max: args.a_max, b_min: args.b_min, b_max: args.b_max, clip: args.clip };
         Ok(Self(args, range.check()?))
     }
 }
 
 impl Transform for ScaleIntensityRanged {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
-        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| cast(&self.1.apply(tensor)?, Some(self.0.dtype)))
+        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
+            cast(&self.1.apply(tensor)?, Some(self.0.dtype))
+        })
     }
 }
 
@@ -150,7 +159,9 @@ impl Component for ScaleIntensityd {
 impl ScaleIntensityd {
     fn rescale(&self, tensor: &Tensor) -> Result<Tensor> {
         let source = float_values(tensor)?;
-        let ends = |values: &[f32]| values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+        let ends = |values: &[f32]| {
+            values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)))
+        };
         let (low, high) = view::slice::<f32>(&source)?
             .par_chunks(CHUNK)
             .map(ends)
@@ -181,7 +192,8 @@ impl Transform for ScaleIntensityd {
                     None => tensor.shallow_clone(),
                 }
             } else if self.0.channel_wise {
-                let channels = tensor.f_unbind(0)?.iter().map(|channel| self.rescale(channel)).collect::<Result<Vec<_>>>()?;
+                let channels =
+                    tensor.f_unbind(0)?.iter().map(|channel| self.rescale(channel)).collect::<Result<Vec<_>>>()?;
                 Tensor::f_stack(&channels, 0)?
             } else {
                 self.rescale(tensor)?
@@ -235,7 +247,9 @@ impl Component for ScaleIntensityRangePercentilesd {
     fn new(args: ScaleIntensityRangePercentilesdArgs) -> Result<Self> {
         for (name, value) in [("lower", args.lower), ("upper", args.upper)] {
             if !(0.0..=100.0).contains(&value) {
-                return Err(Error::invalid_argument(format!("`{name}` is {value}; a percentile lies between 0 and 100")));
+                return Err(Error::invalid_argument(format!(
+                    "`{name}` is {value}; a percentile lies between 0 and 100"
+                )));
             }
         }
         if args.relative && (args.b_min.is_none() || args.b_max.is_none()) {
@@ -279,7 +293,8 @@ impl Transform for ScaleIntensityRangePercentilesd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
             let scaled = if self.0.channel_wise {
-                let channels = tensor.f_unbind(0)?.iter().map(|channel| self.rescale(channel)).collect::<Result<Vec<_>>>()?;
+                let channels =
+                    tensor.f_unbind(0)?.iter().map(|channel| self.rescale(channel)).collect::<Result<Vec<_>>>()?;
                 Tensor::f_stack(&channels, 0)?
             } else {
                 self.rescale(tensor)?

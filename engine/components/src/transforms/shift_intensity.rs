@@ -45,13 +45,19 @@ fn range(argument: &str, values: &OneOrMany<f64>) -> Result<(f64, f64)> {
     match values {
         OneOrMany::One(value) => Ok((-value.abs(), value.abs())),
         OneOrMany::Many(values) if values.len() == 2 => Ok((values[0].min(values[1]), values[0].max(values[1]))),
-        OneOrMany::Many(values) => Err(Error::invalid_argument(format!("`{argument}` has {} values; one or two are needed", values.len()))),
+        OneOrMany::Many(values) => {
+            Err(Error::invalid_argument(format!("`{argument}` has {} values; one or two are needed", values.len())))
+        }
     }
 }
 
 /// A probability.
 pub(super) fn probability(value: f64) -> Result<f64> {
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(Error::invalid_argument(format!("`prob` is {value}, but must lie between 0 and 1"))) }
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::invalid_argument(format!("`prob` is {value}, but must lie between 0 and 1")))
+    }
 }
 
 /// See [`RandShiftIntensitydArgs`].
@@ -71,7 +77,14 @@ impl Component for RandShiftIntensityd {
 }
 
 /// One random number, or one for each channel of the first image that is there.
-fn draw(sample: &Sample, keys: &Keys, allow_missing: bool, channel_wise: bool, range: (f64, f64), random: &mut Random) -> Result<Vec<f64>> {
+fn draw(
+    sample: &Sample,
+    keys: &Keys,
+    allow_missing: bool,
+    channel_wise: bool,
+    range: (f64, f64),
+    random: &mut Random,
+) -> Result<Vec<f64>> {
     let channels = match present(sample, keys, allow_missing)?.first() {
         Some((_, key)) if channel_wise => sample.tensor(key)?.size().first().copied().unwrap_or(1),
         _ => 1,
@@ -216,12 +229,18 @@ impl Transform for RandGaussianNoised {
         if !random.chance(args.prob) {
             return Ok(());
         }
-        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else { return Ok(()) };
+        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
+            return Ok(());
+        };
         let std = if args.sample_std { random.uniform(0.0, args.std) } else { args.std };
         let noise = random.normal_tensor(&sample.tensor(first)?.size()).f_mul_scalar(std)?.f_add_scalar(args.mean)?;
         map_tensors(sample, &args.keys, args.allow_missing_keys, |_, tensor| {
             if tensor.size() != noise.size() {
-                return Err(Error::data(format!("its shape is {:?}, but that of `{first}` is {:?}: both get the same noise", tensor.size(), noise.size())));
+                return Err(Error::data(format!(
+                    "its shape is {:?}, but that of `{first}` is {:?}: both get the same noise",
+                    tensor.size(),
+                    noise.size()
+                )));
             }
             cast(&tensor.f_to_kind(Kind::Float)?.f_add(&noise.f_to_device(tensor.device())?)?, Some(args.dtype))
         })
@@ -304,7 +323,9 @@ impl Component for StdShiftIntensityd {
 impl StdShiftIntensityd {
     fn shift(&self, tensor: &Tensor) -> Result<Tensor> {
         let source = float_values(tensor)?;
-        let Some((_, std)) = statistics(torch_ext::view::slice::<f32>(&source)?, self.0.nonzero) else { return Ok(source) };
+        let Some((_, std)) = statistics(torch_ext::view::slice::<f32>(&source)?, self.0.nonzero) else {
+            return Ok(source);
+        };
         let (offset, nonzero) = ((self.0.factor * std) as f32, self.0.nonzero);
         map_values(&source, |value| if nonzero && value == 0.0 { value } else { value + offset })
     }
@@ -314,7 +335,8 @@ impl Transform for StdShiftIntensityd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
             let shifted = if self.0.channel_wise {
-                let channels = tensor.f_unbind(0)?.iter().map(|channel| self.shift(channel)).collect::<Result<Vec<_>>>()?;
+                let channels =
+                    tensor.f_unbind(0)?.iter().map(|channel| self.shift(channel)).collect::<Result<Vec<_>>>()?;
                 Tensor::f_stack(&channels, 0)?
             } else {
                 self.shift(tensor)?
@@ -346,12 +368,21 @@ mod tests {
     #[test]
     fn shifts_as_often_and_as_far_as_asked() {
         let mut random = Random::from_seed(5);
-        let offsets: Vec<f64> = (0..1000).map(|_| shift(json!({"keys": "image", "offsets": 0.1, "prob": 0.3}), &mut random)[0]).collect();
+        let offsets: Vec<f64> =
+            (0..1000).map(|_| shift(json!({"keys": "image", "offsets": 0.1, "prob": 0.3}), &mut random)[0]).collect();
         let moved: Vec<_> = offsets.iter().filter(|&&offset| offset != 0.0).collect();
         // 300 with a standard deviation of 14.5
         assert!((245..=355).contains(&moved.len()), "{}", moved.len());
-        assert!(moved.iter().all(|offset| offset.abs() <= 0.1) && moved.iter().any(|&&offset| offset < -0.05) && moved.iter().any(|&&offset| offset > 0.05));
-        let [a, b] = shift(json!({"keys": "image", "offsets": [1, 2], "prob": 1.0, "channel_wise": true}), &mut random)[..] else { panic!() };
+        assert!(
+            moved.iter().all(|offset| offset.abs() <= 0.1)
+                && moved.iter().any(|&&offset| offset < -0.05)
+                && moved.iter().any(|&&offset| offset > 0.05)
+        );
+        let [a, b] =
+            shift(json!({"keys": "image", "offsets": [1, 2], "prob": 1.0, "channel_wise": true}), &mut random)[..]
+        else {
+            panic!()
+        };
         assert!(a != b && (1.0..=2.0).contains(&a) && (1.0..=2.0).contains(&b));
     }
 }

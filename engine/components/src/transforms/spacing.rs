@@ -72,10 +72,13 @@ impl Component for Spacingd {
     fn new(args: SpacingdArgs) -> Result<Self> {
         let n = args.keys.len();
         if matches!(&args.pixdim, OneOrMany::Many(sizes) if sizes.is_empty()) {
-            return Err(Error::invalid_argument("`pixdim` is an empty list; it needs one voxel size or one for each axis"));
+            return Err(Error::invalid_argument(
+                "`pixdim` is an empty list; it needs one voxel size or one for each axis",
+            ));
         }
         let (modes, paddings) = (args.mode.repeat(n, "mode")?, args.padding_mode.repeat(n, "padding_mode")?);
-        let (corners, extents) = (args.align_corners.repeat(n, "align_corners")?, args.scale_extent.repeat(n, "scale_extent")?);
+        let (corners, extents) =
+            (args.align_corners.repeat(n, "align_corners")?, args.scale_extent.repeat(n, "scale_extent")?);
         let per_key = (0..n)
             .map(|i| (Sampling { mode: modes[i], padding: paddings[i], align_corners: corners[i] }, extents[i]))
             .collect();
@@ -94,10 +97,14 @@ impl Transform for Spacingd {
             let shape = spatial_shape(&image.tensor)?;
             let own = affine::spacing(&affine::restrict(&image.affine, shape.len()), shape.len());
             let same_grid = first.as_ref().filter(|(known, spacing, _)| {
-                self.args.ensure_same_shape && *known == shape && spacing.iter().zip(own).all(|(a, b)| (a - b).abs() <= 1e-3 + 1e-5 * b)
+                self.args.ensure_same_shape
+                    && *known == shape
+                    && spacing.iter().zip(own).all(|(a, b)| (a - b).abs() <= 1e-3 + 1e-5 * b)
             });
             let wanted = same_grid.map(|(_, _, result)| result.clone());
-            let image = self.resample(image, &shape, own, position, wanted).map_err(|error| error.context(format!("in `{key}`")))?;
+            let image = self
+                .resample(image, &shape, own, position, wanted)
+                .map_err(|error| error.context(format!("in `{key}`")))?;
             if first.is_none() {
                 first = Some((shape, own, spatial_shape(&image.tensor)?));
             }
@@ -108,7 +115,14 @@ impl Transform for Spacingd {
 }
 
 impl Spacingd {
-    fn resample(&self, image: Image, shape: &[usize], own: [f64; 3], position: usize, wanted: Option<Vec<usize>>) -> Result<Image> {
+    fn resample(
+        &self,
+        image: Image,
+        shape: &[usize],
+        own: [f64; 3],
+        position: usize,
+        wanted: Option<Vec<usize>>,
+    ) -> Result<Image> {
         let rank = shape.len();
         let geometry = |error: mmar_imaging::Error| Error::data(error.to_string());
         let from = affine::restrict(&image.affine, rank);
@@ -143,9 +157,15 @@ impl Spacingd {
                 let low = limit(&self.args.min_pixdim, axis).map_or(target, |low| low.min(target));
                 let high = limit(&self.args.max_pixdim, axis).map_or(target, |high| high.max(target));
                 if low > high {
-                    return Err(Error::invalid_argument(format!("`min_pixdim` {low} is larger than `max_pixdim` {high}")));
+                    return Err(Error::invalid_argument(format!(
+                        "`min_pixdim` {low} is larger than `max_pixdim` {high}"
+                    )));
                 }
-                let size = if (low - affine::TOLERANCE..=high + affine::TOLERANCE).contains(&own[axis]) { own[axis] } else { target };
+                let size = if (low - affine::TOLERANCE..=high + affine::TOLERANCE).contains(&own[axis]) {
+                    own[axis]
+                } else {
+                    target
+                };
                 Ok(if size > 0.0 { size } else { own[axis] })
             })
             .collect()

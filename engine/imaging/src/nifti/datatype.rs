@@ -49,7 +49,9 @@ impl Datatype {
                     1792 | 2048 => "complex numbers",
                     _ => "an unknown type",
                 };
-                return Err(format!("its voxels are {name}, datatype {other}; integers of 8 to 64 bits, `float32` and `float64` can be read"));
+                return Err(format!(
+                    "its voxels are {name}, datatype {other}; integers of 8 to 64 bits, `float32` and `float64` can be read"
+                ));
             }
         })
     }

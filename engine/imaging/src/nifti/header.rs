@@ -147,7 +147,10 @@ impl Header {
 
     /// Bytes of the voxels; `None` if no file can have as many.
     pub(super) fn data_bytes(&self) -> Option<usize> {
-        self.shape.iter().try_fold(self.datatype.size(), |bytes, &n| bytes.checked_mul(n)).filter(|&n| isize::try_from(n).is_ok())
+        self.shape
+            .iter()
+            .try_fold(self.datatype.size(), |bytes, &n| bytes.checked_mul(n))
+            .filter(|&n| isize::try_from(n).is_ok())
     }
 
     /// Axes that are space.
@@ -163,7 +166,10 @@ impl Header {
             let sform = [self.sform[0], self.sform[1], self.sform[2], IDENTITY[3]];
             let rank = self.shape.len();
             let agrees = |a: &Affine| {
-                affine::spacing(a, rank)[..rank].iter().zip(&self.pixdim[1..]).all(|(a, b)| (a - b).abs() <= 1e-8 + 1e-5 * b.abs())
+                affine::spacing(a, rank)[..rank]
+                    .iter()
+                    .zip(&self.pixdim[1..])
+                    .all(|(a, b)| (a - b).abs() <= 1e-8 + 1e-5 * b.abs())
             };
             if rank <= 3
                 && !agrees(&sform)

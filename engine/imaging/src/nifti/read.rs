@@ -38,7 +38,9 @@ impl Reader {
     pub fn read(&mut self, path: &Path) -> Result<Nifti<'_>> {
         let header = self.header(path)?;
         let affine = header.affine().map_err(|problem| Error::read(path, problem))?;
-        let needed = header.data_bytes().ok_or_else(|| Error::read(path, format!("its header says that its shape is {:?}", header.shape)))?;
+        let needed = header
+            .data_bytes()
+            .ok_or_else(|| Error::read(path, format!("its header says that its shape is {:?}", header.shape)))?;
         let data_path = if header.single_file { path.to_owned() } else { pair_of(path).1 };
         if !header.single_file {
             self.load(&data_path)?;
@@ -93,19 +95,24 @@ impl Reader {
             let mut decompressor = libdeflater::Decompressor::new();
             if let Ok(n) = decompressor.gzip_decompress(&self.file, &mut self.unpacked)
                 && n == size
-                && Header::parse(&self.unpacked).is_ok_and(|h| h.data_bytes().is_some_and(|n| n + h.data_offset <= size))
+                && Header::parse(&self.unpacked)
+                    .is_ok_and(|h| h.data_bytes().is_some_and(|n| n + h.data_offset <= size))
             {
                 return Ok(());
             }
         }
         self.unpacked.clear();
-        flate2::read::MultiGzDecoder::new(self.file.as_slice()).read_to_end(&mut self.unpacked).map(drop).map_err(|error| {
-            let done = self.unpacked.len();
-            match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => format!("the gzip stream ends early, after {done} bytes of data: the file is cut off"),
-                _ => format!("the gzip stream is damaged after {done} bytes of data ({error})"),
-            }
-        })
+        flate2::read::MultiGzDecoder::new(self.file.as_slice()).read_to_end(&mut self.unpacked).map(drop).map_err(
+            |error| {
+                let done = self.unpacked.len();
+                match error.kind() {
+                    std::io::ErrorKind::UnexpectedEof => {
+                        format!("the gzip stream ends early, after {done} bytes of data: the file is cut off")
+                    }
+                    _ => format!("the gzip stream is damaged after {done} bytes of data ({error})"),
+                }
+            },
+        )
     }
 }
 
@@ -149,7 +156,9 @@ impl Nifti<'_> {
                 match self.header.scaling {
                     None => from_file_order(&self.header.shape, out, |index| T::$from(read(index) as $wide)),
                     Some((slope, intercept)) => {
-                        from_file_order(&self.header.shape, out, |index| T::from_f64(read(index) as f64 * slope + intercept));
+                        from_file_order(&self.header.shape, out, |index| {
+                            T::from_f64(read(index) as f64 * slope + intercept)
+                        });
                     }
                 }
             }};

@@ -40,7 +40,10 @@ element! { u8, U8; i8, I8; i16, I16; u16, U16; i32, I32; u32, U32; i64, I64; u64
 /// MONAI's `NibabelWriter` does it. The file appears whole or not at all.
 pub fn write<T: Element>(path: &Path, shape: &[usize], affine: &Affine, voxels: &[T]) -> Result<()> {
     if shape.is_empty() || shape.len() > 7 || shape.contains(&0) || shape.iter().product::<usize>() != voxels.len() {
-        return Err(Error::write(path, format!("a volume of shape {shape:?} with {} voxels is not possible", voxels.len())));
+        return Err(Error::write(
+            path,
+            format!("a volume of shape {shape:?} with {} voxels is not possible", voxels.len()),
+        ));
     }
     let mut header = header(shape, affine, T::DATATYPE)?;
     // no extensions follow the header
@@ -147,7 +150,8 @@ fn header(shape: &[usize], affine: &Affine, datatype: Datatype) -> Result<Vec<u8
 /// first.
 fn quaternion(a: &Affine) -> Result<([f64; 3], f64)> {
     let mut r = nearest_rotation(a, 3)?;
-    let determinant = r[0][0] * (r[1][1] * r[2][2] - r[1][2] * r[2][1]) - r[0][1] * (r[1][0] * r[2][2] - r[1][2] * r[2][0])
+    let determinant = r[0][0] * (r[1][1] * r[2][2] - r[1][2] * r[2][1])
+        - r[0][1] * (r[1][0] * r[2][2] - r[1][2] * r[2][0])
         + r[0][2] * (r[1][0] * r[2][1] - r[1][1] * r[2][0]);
     let handedness = if determinant < 0.0 { -1.0 } else { 1.0 };
     for row in &mut r[..3] {

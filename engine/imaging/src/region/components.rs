@@ -46,13 +46,21 @@ pub fn label_components(mask: &[bool], shape: &[usize], connectivity: usize) -> 
         let before = [(0, -1), (-1, 0), (-1, -1), (-1, 1)];
         for (planes, lines) in before {
             let axes = usize::from(planes != 0) + usize::from(lines != 0);
-            let (Some(plane), Some(line)) = (plane.checked_add_signed(planes), line.checked_add_signed(lines)) else { continue };
+            let (Some(plane), Some(line)) = (plane.checked_add_signed(planes), line.checked_add_signed(lines)) else {
+                continue;
+            };
             if axes > connectivity || line >= rows_per_plane {
                 continue;
             }
             let other = plane * rows_per_plane + line;
             let reach = usize::from(axes < connectivity);
-            join_rows(&runs, first_of_row[row]..first_of_row[row + 1], first_of_row[other]..first_of_row[other + 1], reach, &mut parent);
+            join_rows(
+                &runs,
+                first_of_row[row]..first_of_row[row + 1],
+                first_of_row[other]..first_of_row[other + 1],
+                reach,
+                &mut parent,
+            );
         }
     }
     let mut number = vec![0u32; runs.len()];
@@ -105,20 +113,39 @@ mod tests {
         let mut next = 0;
         let at = |x: i64, y: i64, z: i64| ((x * shape[1] as i64 + y) * shape[2] as i64 + z) as usize;
         for seed in 0..mask.len() {
-            if !mask[seed] || labels[seed] != 0 { continue; }
+            if !mask[seed] || labels[seed] != 0 {
+                continue;
+            }
             next += 1;
             let mut open = vec![seed];
             labels[seed] = next;
             while let Some(index) = open.pop() {
-                let (x, y, z) = ((index / shape[2] / shape[1]) as i64, (index / shape[2] % shape[1]) as i64, (index % shape[2]) as i64);
-                for dx in -1i64..=1 { for dy in -1i64..=1 { for dz in -1i64..=1 {
-                    let (x, y, z) = (x + dx, y + dy, z + dz);
-                    let inside = x >= 0 && y >= 0 && z >= 0 && x < shape[0] as i64 && y < shape[1] as i64 && z < shape[2] as i64;
-                    if inside && dx.abs() + dy.abs() + dz.abs() <= connectivity && mask[at(x, y, z)] && labels[at(x, y, z)] == 0 {
-                        labels[at(x, y, z)] = next;
-                        open.push(at(x, y, z));
+                let (x, y, z) = (
+                    (index / shape[2] / shape[1]) as i64,
+                    (index / shape[2] % shape[1]) as i64,
+                    (index % shape[2]) as i64,
+                );
+                for dx in -1i64..=1 {
+                    for dy in -1i64..=1 {
+                        for dz in -1i64..=1 {
+                            let (x, y, z) = (x + dx, y + dy, z + dz);
+                            let inside = x >= 0
+                                && y >= 0
+                                && z >= 0
+                                && x < shape[0] as i64
+                                && y < shape[1] as i64
+                                && z < shape[2] as i64;
+                            if inside
+                                && dx.abs() + dy.abs() + dz.abs() <= connectivity
+                                && mask[at(x, y, z)]
+                                && labels[at(x, y, z)] == 0
+                            {
+                                labels[at(x, y, z)] = next;
+                                open.push(at(x, y, z));
+                            }
+                        }
                     }
-                } } }
+                }
             }
         }
         labels
@@ -129,7 +156,12 @@ mod tests {
         let shape = [6, 7, 9];
         let mut state = 12345u32;
         for density in [2, 3, 5] {
-            let mask: Vec<bool> = (0..6 * 7 * 9).map(|_| { state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); (state >> 16).is_multiple_of(density) }).collect();
+            let mask: Vec<bool> = (0..6 * 7 * 9)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 16).is_multiple_of(density)
+                })
+                .collect();
             for connectivity in 1..=3 {
                 let found = label_components(&mask, &shape, connectivity);
                 assert_eq!(found.labels, flood(&mask, shape, connectivity as i64), "{connectivity}");

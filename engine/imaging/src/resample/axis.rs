@@ -39,7 +39,9 @@ impl Table {
 
     fn push(&mut self, low: f64, fraction: f64, n: usize, padding: Padding) {
         let last = n as f64 - 1.0;
-        let weight = |index: f64, weight: f64| if padding == Padding::Zeros && !(0.0..=last).contains(&index) { 0.0 } else { weight };
+        let weight = |index: f64, weight: f64| {
+            if padding == Padding::Zeros && !(0.0..=last).contains(&index) { 0.0 } else { weight }
+        };
         let (low_weight, high_weight) = (weight(low, 1.0 - fraction), weight(low + 1.0, fraction));
         self.is_inside &= low_weight + high_weight == 1.0;
         self.low.push(low.clamp(0.0, last) as usize);

@@ -119,7 +119,11 @@ pub fn resample<T: Sample>(
         return Ok(());
     }
     let aligned = (0..3).all(|row| {
-        (0..3).filter(|&column| column != row).map(|column| matrix[row][column].abs() * (target_shape[column] as f64)).sum::<f64>() < ALIGNED
+        (0..3)
+            .filter(|&column| column != row)
+            .map(|column| matrix[row][column].abs() * (target_shape[column] as f64))
+            .sum::<f64>()
+            < ALIGNED
     });
     if aligned {
         let tables: [axis::Table; 3] = std::array::from_fn(|axis| {
@@ -201,14 +205,21 @@ mod tests {
         let shape = [12, 12, 12];
         let field = |p: [f64; 3]| 2.0 * p[0] - 3.0 * p[1] + 0.5 * p[2];
         let mut source = Vec::new();
-        for x in 0..12 { for y in 0..12 { for z in 0..12 { source.push(field([f64::from(x), f64::from(y), f64::from(z)])); } } }
+        for x in 0..12 {
+            for y in 0..12 {
+                for z in 0..12 {
+                    source.push(field([f64::from(x), f64::from(y), f64::from(z)]));
+                }
+            }
+        }
         let matrix = [[0.8, -0.3, 0.1, 3.0], [0.3, 0.8, 0.0, 2.0], [0.0, 0.1, 0.9, 1.0], [0., 0., 0., 1.]];
         let options = Options { interpolation: Interpolation::Linear, padding: Padding::Border, align_corners: false };
         let mut target = vec![0.0; 5 * 5 * 5];
         resample(&source, shape, &matrix, [5, 5, 5], options, &mut target).unwrap();
         for (index, value) in target.iter().enumerate() {
             let i = [index / 25, index / 5 % 5, index % 5].map(|i| i as f64);
-            let p: [f64; 3] = std::array::from_fn(|r| matrix[r][0] * i[0] + matrix[r][1] * i[1] + matrix[r][2] * i[2] + matrix[r][3]);
+            let p: [f64; 3] =
+                std::array::from_fn(|r| matrix[r][0] * i[0] + matrix[r][1] * i[1] + matrix[r][2] * i[2] + matrix[r][3]);
             assert!((value - field(p)).abs() < 1e-10);
         }
     }
@@ -225,7 +236,11 @@ mod tests {
 
     #[test]
     fn reflection_mirrors_at_faces_or_centres() {
-        let options = |align_corners| Options { interpolation: Interpolation::Linear, padding: Padding::Reflection, align_corners };
+        let options = |align_corners| Options {
+            interpolation: Interpolation::Linear,
+            padding: Padding::Reflection,
+            align_corners,
+        };
         // faces: … 1 0 | 0 1 2 | 2 1 …; centres: … 1 | 0 1 2 | 1 …
         assert_eq!([-1.0, -2.0, 3.0, 4.0, 6.0].map(|p| options(false).place(p, 3)), [0.0, 1.0, 2.0, 1.0, 0.0]);
         assert_eq!([-1.0, -2.0, 3.0, 4.0, 6.0].map(|p| options(true).place(p, 3)), [1.0, 2.0, 1.0, 0.0, 2.0]);

@@ -18,7 +18,9 @@ pub(super) fn resample<T: Sample>(
     match interpolation {
         Interpolation::Nearest => planes.for_each(|(x, out)| nearest_plane(source, source_shape, tables, x, out)),
         Interpolation::Linear => {
-            planes.for_each_init(Scratch::default, |scratch, (x, out)| linear_plane(source, source_shape, tables, x, scratch, out));
+            planes.for_each_init(Scratch::default, |scratch, (x, out)| {
+                linear_plane(source, source_shape, tables, x, scratch, out)
+            });
         }
     }
 }
@@ -53,7 +55,14 @@ struct Scratch {
 
 /// A plane of the output: first the source planes on both sides are mixed, then rows of that, then voxels of the row.
 /// In CT the last axis is the coarse one, which grows most: it comes last, when nothing is computed twice any more.
-fn linear_plane<T: Sample>(source: &[T], shape: [usize; 3], [xs, ys, zs]: &[Table; 3], x: usize, scratch: &mut Scratch, out: &mut [T]) {
+fn linear_plane<T: Sample>(
+    source: &[T],
+    shape: [usize; 3],
+    [xs, ys, zs]: &[Table; 3],
+    x: usize,
+    scratch: &mut Scratch,
+    out: &mut [T],
+) {
     let Scratch { plane, row } = scratch;
     let size = shape[1] * shape[2];
     let planes = [xs.low[x], xs.high[x]].map(|x| &source[x * size..(x + 1) * size]);

@@ -1,8 +1,8 @@
 //! Axes flipped, permuted and turned by quarters: no voxel changes its value.
 
 use byoc::{Error, Image, Result};
-use mmar_imaging::orientation::{self, Axis};
 use mmar_imaging::affine;
+use mmar_imaging::orientation::{self, Axis};
 
 use crate::transforms::common::spatial_shape;
 
@@ -13,7 +13,9 @@ pub(in crate::transforms) fn spatial_axes(axes: Option<&[i64]>, rank: usize) -> 
         .map(|&axis| {
             let index = if axis < 0 { axis + rank as i64 } else { axis };
             usize::try_from(index).ok().filter(|&index| index < rank).ok_or_else(|| {
-                Error::invalid_argument(format!("there is no spatial axis {axis}: the image has {rank}, counted from 0"))
+                Error::invalid_argument(format!(
+                    "there is no spatial axis {axis}: the image has {rank}, counted from 0"
+                ))
             })
         })
         .collect()
@@ -60,7 +62,8 @@ pub(in crate::transforms) fn reorient(image: Image, target: &[Axis]) -> Result<I
     let start = orientation::of_affine(&image.affine, shape.len()).map_err(geometry)?;
     let change = orientation::between(&start, target).map_err(geometry)?;
     let flipped: Vec<i64> = (0..shape.len()).filter(|&axis| change[axis].flipped).map(|axis| axis as i64 + 1).collect();
-    let order: Vec<i64> = std::iter::once(0).chain(orientation::permutation(&change).iter().map(|&axis| axis as i64 + 1)).collect();
+    let order: Vec<i64> =
+        std::iter::once(0).chain(orientation::permutation(&change).iter().map(|&axis| axis as i64 + 1)).collect();
     let mut tensor = image.tensor.shallow_clone();
     if !flipped.is_empty() {
         tensor = tensor.f_flip(&flipped)?;

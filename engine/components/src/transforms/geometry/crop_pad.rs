@@ -79,7 +79,13 @@ pub(in crate::transforms) fn crop(image: Image, start: &[usize], end: &[usize]) 
 }
 
 /// So many voxels more before and after each axis.
-pub(in crate::transforms) fn pad(image: Image, before: &[usize], after: &[usize], mode: PadMode, value: f64) -> Result<Image> {
+pub(in crate::transforms) fn pad(
+    image: Image,
+    before: &[usize],
+    after: &[usize],
+    mode: PadMode,
+    value: f64,
+) -> Result<Image> {
     let shape = spatial_shape(&image.tensor)?;
     let mut tensor = image.tensor.shallow_clone();
     if before.iter().chain(after).all(|&n| n == 0) {
@@ -87,7 +93,8 @@ pub(in crate::transforms) fn pad(image: Image, before: &[usize], after: &[usize]
     }
     if mode == PadMode::Constant || tensor.numel() == 0 {
         // libtorch counts the axes from the last one
-        let widths: Vec<i64> = (0..shape.len()).rev().flat_map(|axis| [before[axis] as i64, after[axis] as i64]).collect();
+        let widths: Vec<i64> =
+            (0..shape.len()).rev().flat_map(|axis| [before[axis] as i64, after[axis] as i64]).collect();
         tensor = tensor.f_pad(&widths, "constant", value)?;
     } else {
         for (axis, &n) in shape.iter().enumerate() {

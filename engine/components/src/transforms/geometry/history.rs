@@ -41,14 +41,19 @@ pub(in crate::transforms) fn record(image: &mut Image, transform: &str, operatio
 pub(in crate::transforms) fn undo(image: Image, applied: &AppliedOperation, nearest: bool) -> Result<Image> {
     let fields = serde_json::json!({ "operation": applied.operation, "parameters": applied.parameters });
     let operation: Operation = serde_json::from_value(fields).map_err(|error| {
-        Error::data(format!("what `{}` did to the image (`{}`) cannot be undone: {error}", applied.transform, applied.operation))
+        Error::data(format!(
+            "what `{}` did to the image (`{}`) cannot be undone: {error}",
+            applied.transform, applied.operation
+        ))
     })?;
-    let sampling = |sampling: Sampling| if nearest { Sampling { mode: GridMode::Nearest, ..sampling } } else { sampling };
+    let sampling =
+        |sampling: Sampling| if nearest { Sampling { mode: GridMode::Nearest, ..sampling } } else { sampling };
     match operation {
         Operation::Resample { affine, shape, sampling: used } => resample_to(image, &affine, &shape, sampling(used)),
         Operation::Reorient { affine } => {
             let rank = spatial_shape(&image.tensor)?.len();
-            let target = mmar_imaging::orientation::of_affine(&affine, rank).map_err(|error| Error::data(error.to_string()))?;
+            let target =
+                mmar_imaging::orientation::of_affine(&affine, rank).map_err(|error| Error::data(error.to_string()))?;
             reorient(image, &target)
         }
         Operation::Crop { before, after } => pad(image, &before, &after, PadMode::Constant, 0.0),

@@ -29,12 +29,18 @@ impl Sampling {
 /// The image on the grid of another affine and shape, as float32 (MONAI's `spatial_resample`).
 ///
 /// Grids that differ by less than a thousandth of a voxel in all elements of the affine count as equal: the voxels stay.
-pub(in crate::transforms) fn resample_to(image: Image, target: &Affine, shape: &[usize], sampling: Sampling) -> Result<Image> {
+pub(in crate::transforms) fn resample_to(
+    image: Image,
+    target: &Affine,
+    shape: &[usize],
+    sampling: Sampling,
+) -> Result<Image> {
     let source_shape = spatial_shape(&image.tensor)?;
     let rank = source_shape.len();
     let (from, to) = (affine::restrict(&image.affine, rank), affine::restrict(target, rank));
     let matrix = affine::solve(&from, &to).map_err(|error| Error::data(error.to_string()))?;
-    let same_affine = affine::close(&from, &to, affine::TOLERANCE) || affine::close(&matrix, &affine::IDENTITY, affine::TOLERANCE);
+    let same_affine =
+        affine::close(&from, &to, affine::TOLERANCE) || affine::close(&matrix, &affine::IDENTITY, affine::TOLERANCE);
     if same_affine && source_shape == shape {
         let tensor = image.tensor.f_to_kind(Kind::Float)?;
         return Ok(Image { tensor, ..image });
@@ -49,14 +55,23 @@ pub(in crate::transforms) fn warp(image: Image, matrix: &Affine, shape: &[usize]
     Ok(Image { tensor, affine: affine::multiply(&image.affine, matrix), ..image })
 }
 
-fn sample(tensor: &Tensor, source_shape: &[usize], matrix: &Affine, shape: &[usize], options: Options) -> Result<Tensor> {
+fn sample(
+    tensor: &Tensor,
+    source_shape: &[usize],
+    matrix: &Affine,
+    shape: &[usize],
+    options: Options,
+) -> Result<Tensor> {
     let device = tensor.device();
     // float64 input keeps its digits until the end; all else fits float32
     let exact = tensor.kind() == Kind::Double;
-    let source = tensor.f_to_device(Device::Cpu)?.f_to_kind(if exact { Kind::Double } else { Kind::Float })?.f_contiguous()?;
+    let source =
+        tensor.f_to_device(Device::Cpu)?.f_to_kind(if exact { Kind::Double } else { Kind::Float })?.f_contiguous()?;
     let rank = source_shape.len();
     let matrix = resample::embed(matrix, rank);
-    let cube = |shape: &[usize]| -> [usize; 3] { std::array::from_fn(|axis| (axis + rank).checked_sub(3).map_or(1, |axis| shape[axis])) };
+    let cube = |shape: &[usize]| -> [usize; 3] {
+        std::array::from_fn(|axis| (axis + rank).checked_sub(3).map_or(1, |axis| shape[axis]))
+    };
     let (from, to) = (cube(source_shape), cube(shape));
     let (source_voxels, voxels): (usize, usize) = (from.iter().product(), to.iter().product());
     let size = full_shape(source.size()[0], shape);

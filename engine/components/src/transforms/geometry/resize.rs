@@ -30,7 +30,12 @@ pub enum ResizeMode {
 }
 
 /// The image in another size, as float32.
-pub(in crate::transforms) fn resize(image: Image, shape: &[usize], mode: ResizeMode, align_corners: Option<bool>) -> Result<Image> {
+pub(in crate::transforms) fn resize(
+    image: Image,
+    shape: &[usize],
+    mode: ResizeMode,
+    align_corners: Option<bool>,
+) -> Result<Image> {
     let from = spatial_shape(&image.tensor)?;
     let matrix = affine::resizing(&from, shape, align_corners.unwrap_or(false));
     let tensor = image.tensor.f_to_kind(Kind::Float)?;
@@ -44,7 +49,9 @@ fn interpolate(tensor: &Tensor, shape: &[usize], mode: ResizeMode, align_corners
     let corners = align_corners.unwrap_or(false);
     let linear = matches!(mode, ResizeMode::Linear | ResizeMode::Bilinear | ResizeMode::Trilinear);
     if align_corners.is_some() && !linear && mode != ResizeMode::Bicubic {
-        return Err(Error::invalid_argument("`align_corners` needs one of the modes `linear`, `bilinear`, `trilinear` and `bicubic`"));
+        return Err(Error::invalid_argument(
+            "`align_corners` needs one of the modes `linear`, `bilinear`, `trilinear` and `bicubic`",
+        ));
     }
     let out = match (mode, shape.len()) {
         (ResizeMode::Nearest, 1) => batch.f_upsample_nearest1d(&size, None)?,
@@ -58,7 +65,9 @@ fn interpolate(tensor: &Tensor, shape: &[usize], mode: ResizeMode, align_corners
         (ResizeMode::Area, _) => batch.f_adaptive_avg_pool3d(&size)?,
         (ResizeMode::Bicubic, 2) => batch.f_upsample_bicubic2d(&size, corners, None, None)?,
         (ResizeMode::Bicubic, rank) => {
-            return Err(Error::invalid_argument(format!("mode `bicubic` is for 2-D images; this one has {rank} spatial axes")));
+            return Err(Error::invalid_argument(format!(
+                "mode `bicubic` is for 2-D images; this one has {rank} spatial axes"
+            )));
         }
         (_, 1) => batch.f_upsample_linear1d(&size, corners, None)?,
         (_, 2) => batch.f_upsample_bilinear2d(&size, corners, None, None)?,

@@ -1,4 +1,6 @@
 //! Built-in networks, losses, metrics, transforms, inferers, optimizers and schedules.
 
+pub mod inferers;
+pub mod losses;
 pub mod networks;
 pub mod transforms;

@@ -1,0 +1,34 @@
+//! Losses of MONAI and PyTorch, with their arguments, defaults and numbers (MONAI 1.6.1, PyTorch 2.11).
+//!
+//! What the overlap losses share (activation, one-hot, dropping the background, the counts of true and false
+//! positives) is in `overlap`; each loss only says how it makes a number of the counts. Losses compute in float32 also
+//! where the network runs in 16 bits: sums over a million voxels would lose everything there.
+
+mod binary_cross_entropy;
+mod cross_entropy;
+mod dice;
+mod dice_ce;
+mod dice_focal;
+mod focal;
+mod generalized_dice;
+mod kl_div;
+mod masked_dice;
+mod nll;
+mod overlap;
+mod reduction;
+mod regression;
+mod target;
+mod tversky;
+
+pub use binary_cross_entropy::{BCELoss, BCEWithLogitsLoss};
+pub use cross_entropy::CrossEntropyLoss;
+pub use dice::DiceLoss;
+pub use dice_ce::DiceCELoss;
+pub use dice_focal::DiceFocalLoss;
+pub use focal::FocalLoss;
+pub use generalized_dice::GeneralizedDiceLoss;
+pub use kl_div::KLDivLoss;
+pub use masked_dice::MaskedDiceLoss;
+pub use nll::NLLLoss;
+pub use regression::{L1Loss, MSELoss, SmoothL1Loss};
+pub use tversky::TverskyLoss;

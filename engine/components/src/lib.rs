@@ -2,5 +2,6 @@
 
 pub mod inferers;
 pub mod losses;
+pub mod metrics;
 pub mod networks;
 pub mod transforms;

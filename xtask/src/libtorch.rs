@@ -138,7 +138,7 @@ fn fetch_into(partial: &Path, destination: &Path) -> Result<()> {
     let mut pip = Command::new("python3");
     // The wheel's Python version does not matter to us, but pip insists on one: any that torch is published for.
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"])
-        .args(["--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"])
+        .args(["--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"])
         .args(PLATFORMS.iter().flat_map(|platform| ["--platform", platform]))
         .arg("--dest")
         .arg(&wheels)

@@ -122,12 +122,9 @@ impl Anatomy<'_> {
     /// At the left, behind the stomach, along the diaphragm: a bent ellipsoid of 100 – 350 ml.
     fn spleen(&mut self, breath: f64) -> Part {
         let size = self.random.random_range(0.85..1.2);
-        let centre = [-100.0 + self.normal(0.0, 5.0), -34.0 + self.normal(0.0, 6.0), 18.0 + breath + self.normal(0.0, 8.0)];
-        let radii = [
-            24.0 * size * self.factor(0.08),
-            45.0 * size * self.factor(0.08),
-            50.0 * size * self.factor(0.1),
-        ];
+        let centre =
+            [-100.0 + self.normal(0.0, 5.0), -34.0 + self.normal(0.0, 6.0), 18.0 + breath + self.normal(0.0, 8.0)];
+        let radii = [24.0 * size * self.factor(0.08), 45.0 * size * self.factor(0.08), 50.0 * size * self.factor(0.1)];
         let bend = self.random.random_range(-0.006..0.002);
         Part { shape: Shape::Ellipsoid { centre, radii, bend }, density: self.density(126.0, 8.0), target: true }
     }
@@ -150,7 +147,7 @@ impl Anatomy<'_> {
 
     /// A draw that stays within two deviations: no patient is a monster.
     fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
-        let draw = Normal::new(0.0, 1.0).map_or(0.0, |normal| normal.sample(self.random));
+        let draw: f64 = Normal::new(0.0, 1.0).map_or(0.0, |normal| normal.sample(self.random));
         mean + deviation * draw.clamp(-2.0, 2.0)
     }
 }

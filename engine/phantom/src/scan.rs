@@ -131,8 +131,13 @@ mod tests {
         for seed in 0..6 {
             let scan = scan(seed);
             let voxel_ml = affine::spacing(&scan.affine, 3).iter().product::<f64>() / 1000.0;
-            let inside: Vec<f64> =
-                scan.image.iter().zip(&scan.label).filter(|(_, label)| **label == 1).map(|(hu, _)| f64::from(*hu)).collect();
+            let inside: Vec<f64> = scan
+                .image
+                .iter()
+                .zip(&scan.label)
+                .filter(|(_, label)| **label == 1)
+                .map(|(hu, _)| f64::from(*hu))
+                .collect();
             let volume = inside.len() as f64 * voxel_ml;
             assert!((80.0..450.0).contains(&volume), "seed {seed}: a spleen of {volume} ml");
             let mean = inside.iter().sum::<f64>() / inside.len() as f64;

@@ -99,9 +99,10 @@ impl Canvas {
         };
         let mut left = x - shift;
         for letter in text.chars() {
-            let raster = get_raster(letter, style.weight, style.size).or_else(|| get_raster('?', style.weight, style.size));
+            let raster =
+                get_raster(letter, style.weight, style.size).or_else(|| get_raster('?', style.weight, style.size));
             let Some(raster) = raster else { continue };
-            for (row, line) in raster.raster().iter().enumerate() {
+            for (row, line) in raster.rows().enumerate() {
                 for (column, intensity) in line.iter().enumerate() {
                     if *intensity > 0 {
                         let share = f64::from(*intensity) / 255.0;
@@ -121,9 +122,7 @@ impl Canvas {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(path, error))?;
         }
-        self.pixels
-            .save_with_format(&partial, image::ImageFormat::Png)
-            .map_err(|error| Error::write(path, error))?;
+        self.pixels.save_with_format(&partial, image::ImageFormat::Png).map_err(|error| Error::write(path, error))?;
         std::fs::rename(&partial, path).map_err(|error| Error::write(path, error))
     }
 }

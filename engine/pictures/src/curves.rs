@@ -54,7 +54,10 @@ pub fn read(text: &str) -> Result<Vec<Series>, String> {
     let per_epoch = steps_per_epoch(&events);
     for event in &events {
         let Some(fields) = event.as_object() else { continue };
-        let per_step = event.get("kind").and_then(Json::as_str).is_some_and(|kind| kind.contains("step") || kind.contains("iteration"));
+        let per_step = event
+            .get("kind")
+            .and_then(Json::as_str)
+            .is_some_and(|kind| kind.contains("step") || kind.contains("iteration"));
         let step = number(event, "step").or_else(|| number(event, "iteration")).unwrap_or_default();
         let Some(epoch) = number(event, "epoch") else { continue };
         let place = if per_step && per_epoch > 0.0 { step / per_epoch } else { epoch };
@@ -79,7 +82,12 @@ fn steps_per_epoch(events: &[Json]) -> f64 {
         let step = event.get("step").or_else(|| event.get("iteration"))?.as_f64()?;
         Some((event.get("epoch")?.as_f64()?, step))
     };
-    events.iter().filter_map(place).filter(|(epoch, _)| *epoch >= 1.0).map(|(epoch, step)| step / epoch).fold(0.0, f64::max)
+    events
+        .iter()
+        .filter_map(place)
+        .filter(|(epoch, _)| *epoch >= 1.0)
+        .map(|(epoch, step)| step / epoch)
+        .fold(0.0, f64::max)
 }
 
 struct Panel {
@@ -108,11 +116,18 @@ impl Panel {
         }
         let base = frame.bottom as f64;
         canvas.line((frame.left as f64, base), (frame.right as f64, base), 1.2, FAINT, 1.0);
-        canvas.text(i64::midpoint(frame.left, frame.right), frame.bottom + 32, "epoch", Style::plain(FAINT), Anchor::Centre);
+        canvas.text(
+            i64::midpoint(frame.left, frame.right),
+            frame.bottom + 32,
+            "epoch",
+            Style::plain(FAINT),
+            Anchor::Centre,
+        );
 
         let labels = labels(series);
         for series in series {
-            let colour = LINES[labels.iter().position(|label| *label == series.label).unwrap_or_default() % LINES.len()];
+            let colour =
+                LINES[labels.iter().position(|label| *label == series.label).unwrap_or_default() % LINES.len()];
             // Values of each step are drawn faintly: what counts are those of the epochs.
             let (width, opacity) = if series.per_step { (1.4, 0.55) } else { (2.6, 1.0) };
             let place = |point: &(f64, f64)| (frame.x(point.0), frame.y(point.1));
@@ -186,8 +201,9 @@ impl Frame {
 fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     let magnitude = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * magnitude).find(|step| *step >= rough).unwrap_or(rough);
-    let first = (low / step).ceil() as i64;
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * magnitude).find(|step| *step >= rough).unwrap_or(rough);
+    let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     (first..=last).map(|index| (index as f64 * step * 1e9).round() / 1e9).collect()
 }

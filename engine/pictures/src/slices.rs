@@ -145,7 +145,8 @@ impl Row {
                 }
                 if let Some(label) = &self.label {
                     let here = inside(label, x, y);
-                    let edge = [(-1, 0), (1, 0), (0, -1), (0, 1)].iter().any(|(dx, dy)| inside(label, x + dx, y + dy) != here);
+                    let edge =
+                        [(-1, 0), (1, 0), (0, -1), (0, 1)].iter().any(|(dx, dy)| inside(label, x + dx, y + dy) != here);
                     if edge {
                         canvas.blend(left + x, top + y, LABEL, 1.0);
                     }
@@ -213,7 +214,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let shape = [20, 20, 10];
-        let block = |[x, y, z]: [usize; 3]| i16::from((5..12).contains(&x) && (5..12).contains(&y) && (2..7).contains(&z));
+        let block =
+            |[x, y, z]: [usize; 3]| i16::from((5..12).contains(&x) && (5..12).contains(&y) && (2..7).contains(&z));
         write(&path("image.nii.gz"), shape, [2.0, 2.0, 4.0], |[x, ..]| (x * 10) as i16);
         write(&path("label.nii.gz"), shape, [2.0, 2.0, 4.0], block);
         write(&path("prediction.nii.gz"), shape, [2.0, 2.0, 4.0], block);

@@ -1,0 +1,76 @@
+//! `mmar train`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mmar_train::{Resume, RunLog, RunRequest};
+
+use crate::arguments::ConfigArguments;
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::progress::Display;
+use crate::{logging, signals};
+
+/// Arguments of `mmar train`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// Go on with an earlier run: the latest one of this archive, or a run folder, or its `last.pt`
+    #[arg(long, value_name = "latest|PATH", num_args = 0..=1, default_missing_value = "latest")]
+    resume: Option<String>,
+    /// Build everything, run one training and one validation step, print the shapes, keep nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Fail if there is no GPU instead of training on the CPU
+    #[arg(long)]
+    require_gpu: bool,
+    /// Write `train_stats.json` beside the checkpoints
+    #[arg(long, alias = "write_train_stats")]
+    pub(crate) write_train_stats: bool,
+    /// The folder of this run, which must be empty or not exist; the next free `run-NNNN` if not given
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// More of the log on the terminal; twice for more still
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Trains.
+pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exit> {
+    let log = RunLog::new();
+    logging::start(&log, arguments.verbose);
+    let request = RunRequest {
+        resume: arguments.resume.map(|run| if run == "latest" { Resume::Latest } else { Resume::Path(run.into()) }),
+        dry_run: arguments.dry_run,
+        require_gpu: arguments.require_gpu,
+        write_train_stats: arguments.write_train_stats,
+        output: arguments.output,
+        ..run_request(arguments.config, log)
+    };
+    let interrupt = signals::catch()?;
+    let mut display = Display::new(printer, arguments.verbose > 0);
+    let outcome = mmar_train::train(&request, &mut display, &interrupt);
+    display.finish();
+    let summary = outcome?;
+    if let Some(reason) = &summary.stopped {
+        printer.note(&format!("stopped before the last epoch: {reason}"));
+    }
+    if let (Some(label), Some((value, epoch))) = (&summary.key_metric, summary.best_metric) {
+        printer.note(&format!("best {label} {value:.4}, of epoch {epoch}"));
+    }
+    for file in &summary.files {
+        printer.result(file.display())?;
+    }
+    Ok(())
+}
+
+/// The part of a run's request that training and evaluation share.
+pub(crate) fn run_request(config: ConfigArguments, log: RunLog) -> RunRequest {
+    RunRequest {
+        environment: config.env,
+        overrides: config.overrides,
+        log,
+        ..RunRequest::new(config.mmar, config.config)
+    }
+}

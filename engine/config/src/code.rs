@@ -31,8 +31,8 @@ macro_rules! codes {
 
 codes! {
     CannotRead = "cannot-read":
-        "A file that was named on the command line cannot be read, or is not UTF-8 text. A config is looked for as it is \
-         given, then in the MMAR, then in the MMAR's `config` folder. Check the spelling and the permissions.";
+        "A file that was named on the command line cannot be read, or is not UTF-8 text. A config is looked for in \
+         the MMAR, in the MMAR's `config` folder, then in the working folder. Check the spelling and the permissions.";
     InvalidJson = "invalid-json":
         "The text is not JSON. Configs are strict JSON: double quotes, no comments, no comma after the last element, \
          `true`, `false` and `null` in lower case. A key that starts with an underscore, such as `\"_comment\"`, is \
@@ -76,7 +76,7 @@ codes! {
          TensorFlow configs of Clara 3.1 and before must be converted first.";
     NotATrainingConfig = "not-a-training-config":
         "The file holds neither a `train` section nor the keys of a validation or inference config (`model`, `dataset`, \
-         `evaluator`). Federated, AutoML and annotation-server configs are for other commands.";
+         `evaluator`). Configs of federated training, of a hyperparameter search and of an annotation server are for other commands.";
     UnknownReference = "unknown-reference":
         "A string that starts with `@` names an object of the run, and there is none of that name: in the section itself, \
          in `train`, or in `validate`. Known names are the keys of the sections, `@evaluator` and `@conf`.";

@@ -173,7 +173,7 @@ pub struct Section {
     pub dataloader: Component,
     /// The inferer; `SimpleInferer` where the config names none.
     pub inferer: Component,
-    /// A computation of its own for each iteration (DeepGrow).
+    /// A computation of its own for each iteration (`DeepGrow`).
     pub iteration: Option<Component>,
     /// Handlers, in the order in which they are attached.
     pub handlers: Vec<Component>,

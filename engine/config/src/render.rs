@@ -78,7 +78,7 @@ fn one(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer, color: b
     for note in &diagnostic.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
     }
-    let mut text = renderer.render(&[group]).to_string();
+    let mut text = renderer.render(&[group]);
     text.push('\n');
     if !diagnostic.helps.is_empty() {
         text.push('\n');

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 pub struct Request {
     /// The MMAR; relative paths in the config are relative to it.
     pub mmar_root: PathBuf,
-    /// The config file: as it is, or in the MMAR, or in the MMAR's `config` folder.
+    /// The config file. A relative path is looked up in the MMAR, in the MMAR's `config` folder, then as it is: the
+    /// MMAR comes first, as in Clara, so that the working folder never changes which config an MMAR runs.
     pub config: PathBuf,
     /// The environment file, found alike. Without one, the MMAR's `config/environment.json`, if there is one.
     pub environment: Option<PathBuf>,
@@ -18,12 +19,12 @@ pub struct Request {
 impl Request {
     /// Where the config and the environment are, or every place that was tried.
     pub(crate) fn find(&self, file: &Path) -> Result<PathBuf, Vec<PathBuf>> {
-        let places = vec![file.to_path_buf(), self.mmar_root.join(file), self.mmar_root.join("config").join(file)];
-        match places.iter().find(|place| place.is_file()) {
-            Some(place) => Ok(place.clone()),
-            None if file.is_absolute() => Err(vec![file.to_path_buf()]),
-            None => Err(places),
-        }
+        let places = if file.is_absolute() {
+            vec![file.to_path_buf()]
+        } else {
+            vec![self.mmar_root.join(file), self.mmar_root.join("config").join(file), file.to_path_buf()]
+        };
+        places.iter().find(|place| place.is_file()).cloned().ok_or(places)
     }
 
     /// The environment file that applies.

@@ -106,7 +106,9 @@ impl Settings {
             print_conf: reader.boolean("print_conf").unwrap_or(defaults.print_conf),
         };
         let wrong = reader.wrong;
-        wrong.iter().for_each(|name| variables.invalidate(name));
+        for name in wrong {
+            variables.invalidate(&name);
+        }
         settings
     }
 }

@@ -239,7 +239,7 @@ impl Variables {
             };
             let Some(&index) = self.by_name.get(name) else {
                 missing.push(name.to_owned());
-                joined.push_str(&format!("{{{name}}}"));
+                joined.extend(["{", name, "}"]);
                 continue;
             };
             self.definitions[index].used = true;

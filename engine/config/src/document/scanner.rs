@@ -19,12 +19,8 @@ const MAX_DEPTH: usize = 127;
 /// Parses the part of a source that starts at `from`. `None` when the structure is broken; the errors say where.
 pub(crate) fn parse(source: SourceId, text: &str, from: usize, errors: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = if from == 0 && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { from };
-    let mut scanner = Scanner { source, text, at: start, errors, depth: 0 };
-    let result = scanner.document();
-    match result {
-        Ok(node) => Some(node),
-        Err(Broken) => None,
-    }
+    let mut scanner = Scanner { source, text, at: start, errors, depth: 0, suspect: None };
+    scanner.document().ok()
 }
 
 /// The structure is broken; the error has been reported.
@@ -38,6 +34,8 @@ struct Scanner<'a> {
     at: usize,
     errors: &'a mut Vec<Diagnostic>,
     depth: usize,
+    /// The first bracket whose end is indented differently than its line: where an end is missing, it is the likely one.
+    suspect: Option<(usize, usize)>,
 }
 
 impl Scanner<'_> {
@@ -122,7 +120,7 @@ impl Scanner<'_> {
                 break;
             }
         }
-        self.close();
+        self.close(open);
         Ok(Value::Object(entries))
     }
 
@@ -141,7 +139,7 @@ impl Scanner<'_> {
                 break;
             }
         }
-        self.close();
+        self.close(open);
         Ok(Value::Array(items))
     }
 
@@ -312,9 +310,23 @@ impl Scanner<'_> {
         Ok(open)
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, open: usize) {
+        let (open_line, close_line) = (self.line_start(open), self.line_start(self.at));
+        let is_alone = self.text[close_line..self.at].trim_start().is_empty();
+        if open_line != close_line && is_alone && self.indentation(open_line) != self.indentation(close_line) {
+            self.suspect.get_or_insert((open, self.at));
+        }
         self.depth -= 1;
         self.at += 1;
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
+    }
+
+    fn indentation(&self, line_start: usize) -> &str {
+        let line = &self.text[line_start..];
+        &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
     }
 
     fn peek(&self) -> Option<u8> {
@@ -343,10 +355,15 @@ impl Scanner<'_> {
     }
 
     fn unclosed(&mut self, open: usize, what: &str, end: char) -> Broken {
-        self.broken(
-            open..open + 1,
-            format!("this {what} is not closed: `{end}` is missing at the end of the text"),
-            "begins here",
-        )
+        let message = format!("this {what} is not closed: `{end}` is missing at the end of the text");
+        let mut diagnostic =
+            Diagnostic::new(Code::InvalidJson, message).labelled(self.span(open..open + 1), "begins here");
+        if let Some((open, close)) = self.suspect {
+            diagnostic = diagnostic
+                .context(self.span(open..open + 1), "what begins here …")
+                .context(self.span(close..close + 1), "… ends here, indented differently: is its own end missing?");
+        }
+        self.errors.push(diagnostic);
+        Broken
     }
 }

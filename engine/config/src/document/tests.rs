@@ -95,7 +95,8 @@ impl Random {
                         self.space(text);
                     }
                     // keys are distinct: duplicates are the one thing that serde_json lets pass
-                    text.push_str(&format!("\"k{index}"));
+                    text.push_str("\"k");
+                    text.push_str(&index.to_string());
                     text.push_str(self.pick(&["", "ä", " x", "\\n"]));
                     text.push('"');
                     self.space(text);
@@ -170,7 +171,7 @@ fn damaged_json_is_refused_exactly_where_serde_json_refuses_it() {
                         .pick(&["}", "]", ",", ":", "\"", "x", "0", "'", "\n", "\\"])
                         .chars()
                         .next()
-                        .unwrap_or(' ')
+                        .unwrap_or(' ');
                 }
                 _ => characters.insert(
                     at,

@@ -30,23 +30,19 @@ pub(super) fn unescape(raw: &str) -> Result<String, StringProblem> {
                     Some('n') => text.push('\n'),
                     Some('r') => text.push('\r'),
                     Some('t') => text.push('\t'),
-                    Some('u') => match unicode_escape(&raw[at..]) {
-                        Some((c, length)) => {
+                    Some('u') => {
+                        if let Some((c, length)) = unicode_escape(&raw[at..]) {
                             text.push(c);
                             // what follows `\u` is ASCII: characters are bytes
                             for _ in 2..length {
                                 chars.next();
                             }
-                        }
-                        None => {
+                        } else {
                             let length = raw[at..].chars().take(6).map(char::len_utf8).sum();
-                            problem.get_or_insert((
-                                at,
-                                length,
-                                "`\\u` needs four hexadecimal digits that make a character".into(),
-                            ));
+                            let message = "`\\u` needs four hexadecimal digits that make a character";
+                            problem.get_or_insert((at, length, message.into()));
                         }
-                    },
+                    }
                     other => {
                         let length = 1 + other.map_or(0, char::len_utf8);
                         let found = other.map(String::from).unwrap_or_default();

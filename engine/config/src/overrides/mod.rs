@@ -57,8 +57,10 @@ pub(crate) fn apply(
 ) -> Vec<Entry> {
     let mut referenced = HashSet::new();
     collect_names(config, &mut referenced);
-    environment.iter().for_each(|entry| collect_names(&entry.value, &mut referenced));
-    overrides.iter().for_each(|item| collect_names(&item.value, &mut referenced));
+    let values = environment.iter().map(|entry| &entry.value).chain(overrides.iter().map(|item| &item.value));
+    for value in values {
+        collect_names(value, &mut referenced);
+    }
 
     let mut variables: Vec<Entry> = Vec::new();
     for Override { key, key_span, value } in overrides {
@@ -71,7 +73,7 @@ pub(crate) fn apply(
                 || STANDARD_VARIABLES.contains(&name.as_str());
             if known {
                 let entry = Entry { key: name.clone(), key_span, value };
-                set_root(config, &entry, environment, &referenced);
+                set_root(config, &entry);
                 variables.push(entry);
             } else {
                 errors.push(unknown_variable(name, key_span, config, environment, &referenced));
@@ -85,15 +87,11 @@ pub(crate) fn apply(
 
 /// A variable that the config has at its root is replaced there, a setting that it lacks is added: the resolved config
 /// shows what the run uses.
-fn set_root(config: &mut Node, new: &Entry, environment: &[Entry], referenced: &HashSet<String>) {
+fn set_root(config: &mut Node, new: &Entry) {
     let Value::Object(entries) = &mut config.value else { return };
     if let Some(entry) = entries.iter_mut().find(|entry| entry.key == new.key) {
         entry.value = new.value.clone();
-    } else if SETTINGS.contains(&new.key.as_str())
-        || (!referenced.contains(&new.key)
-            && environment.iter().all(|entry| entry.key != new.key)
-            && !STANDARD_VARIABLES.contains(&new.key.as_str()))
-    {
+    } else if SETTINGS.contains(&new.key.as_str()) {
         entries.push(new.clone());
     }
 }

@@ -175,10 +175,20 @@ impl Builder<'_> {
             Value::String(text) if !text.trim().is_empty() => return Some(text.trim().to_owned()),
             Value::Null | Value::Invalid => {}
             Value::Unresolved { .. } => {
-                report_unresolved(value, &child_pointer(pointer, key), self.variables, self.diagnostics)
+                report_unresolved(value, &child_pointer(pointer, key), self.variables, self.diagnostics);
             }
             _ => self.expected(value, &child_pointer(pointer, key), &format!("`{key}`"), "a text that is not empty"),
         }
+        None
+    }
+
+    /// A key that holds `true` or `false`.
+    pub(super) fn flag(&mut self, node: &Node, key: &str, pointer: &str) -> Option<bool> {
+        let value = node.get(key)?;
+        if let Value::Bool(flag) = value.value {
+            return Some(flag);
+        }
+        self.expected(value, &child_pointer(pointer, key), &format!("`{key}`"), "`true` or `false`");
         None
     }
 

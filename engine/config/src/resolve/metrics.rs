@@ -51,21 +51,7 @@ impl Builder<'_> {
     fn metric(&mut self, node: &Node, pointer: &str, always_key: bool) -> Option<(Metric, Span)> {
         let mut component = self.component(node, pointer, METRIC)?;
         let label = self.text(node, "log_label", pointer);
-        let is_key = match node.get("is_key_metric") {
-            None => always_key,
-            Some(flag) => match flag.value {
-                Value::Bool(flag) => flag || always_key,
-                _ => {
-                    self.expected(
-                        flag,
-                        &child_pointer(pointer, "is_key_metric"),
-                        "`is_key_metric`",
-                        "`true` or `false`",
-                    );
-                    always_key
-                }
-            },
-        };
+        let is_key = self.flag(node, "is_key_metric", pointer).unwrap_or(false) || always_key;
         let args_pointer = child_pointer(pointer, "args");
         let output_transform =
             Self::take_argument(&mut component, "output_transform").and_then(|node| match node.value {

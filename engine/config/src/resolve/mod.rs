@@ -95,12 +95,12 @@ fn load_parts(request: &Request, sources: &mut Sources, diagnostics: &mut Vec<Di
     let config_file = read(request, &request.config, SourceKind::Config, sources, diagnostics);
     let environment = request
         .environment_file()
-        .and_then(|file| read(request, &file, SourceKind::Environment, sources, diagnostics))
-        .map(|(_, node)| node.map(|node| environment::entries(&node, diagnostics)));
+        .map(|file| read(request, &file, SourceKind::Environment, sources, diagnostics).and_then(|(_, node)| node))
+        .map(|node| node.map(|node| environment::entries(&node, diagnostics)));
     let overrides = overrides::parse(&request.overrides, sources, diagnostics);
     let (config_file, config) = config_file?;
     let mut config = config?;
-    // with half of an environment every other variable would be reported as missing
+    // without the environment that was asked for every other variable would be reported as missing
     let environment_is_broken = matches!(environment, Some(None));
     let environment: Vec<Entry> = environment.flatten().unwrap_or_default();
 
@@ -207,9 +207,11 @@ fn read(
                 diagnostic = diagnostic.note(format!("tried `{}`", place.display()));
             }
             let names = siblings(request, &places);
-            let missing = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            diagnostics
-                .push(diagnostic.maybe_help(suggest::did_you_mean_help(&missing, names.iter().map(String::as_str))));
+            let missing = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let near = suggest::did_you_mean(&missing, names.iter().map(String::as_str));
+            let near: Vec<String> = near.iter().map(|name| format!("{name}.json")).collect();
+            let help = (!near.is_empty()).then(|| format!("did you mean {}?", suggest::list(&near, "or")));
+            diagnostics.push(diagnostic.maybe_help(help));
             return None;
         }
     };
@@ -236,7 +238,7 @@ fn read(
     Some((found, node.filter(|_| sound)))
 }
 
-/// The files that stand where a missing one was looked for.
+/// The JSON files that stand where a missing one was looked for, without their extension.
 fn siblings(request: &Request, places: &[PathBuf]) -> Vec<String> {
     let folders: HashSet<&Path> = places.iter().filter_map(|place| place.parent()).collect();
     let mut names: Vec<String> = folders
@@ -245,7 +247,7 @@ fn siblings(request: &Request, places: &[PathBuf]) -> Vec<String> {
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .filter(|name| name.ends_with(".json"))
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -2,7 +2,7 @@
 
 use super::keys::{EVALUATION_KEYS, SECTION_KEYS, TOLERATED_ROOT_KEYS, is_comment};
 use crate::code::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Label};
 use crate::document::{Node, Value};
 use crate::plan::{Dialect, Role};
 use crate::settings::{SETTINGS, STANDARD_VARIABLES};
@@ -101,17 +101,7 @@ pub(super) fn report_unresolved(node: &Node, pointer: &str, variables: &Variable
     match &node.value {
         Value::Unresolved { missing, .. } => {
             for name in missing {
-                let mut diagnostic =
-                    Diagnostic::new(Code::UnresolvedVariable, format!("the variable `{name}` has no value"))
-                        .labelled(node.span, "used here")
-                        .pointer(pointer)
-                        .maybe_help(did_you_mean_help(name, variables.names()));
-                if let Some(substituted) = node.substituted.as_ref().filter(|substituted| substituted.variable != *name)
-                {
-                    diagnostic = diagnostic
-                        .context(substituted.defined, format!("through the value of `{}`", substituted.variable));
-                }
-                errors.push(diagnostic.help(format!("give it one with `--set {name}=…` or in the environment file")));
+                unresolved(name, node, pointer, variables, errors);
             }
         }
         Value::Array(items) => {
@@ -131,6 +121,28 @@ pub(super) fn report_unresolved(node: &Node, pointer: &str, variables: &Variable
         }
         _ => {}
     }
+}
+
+/// One error for each variable, however often it is used.
+fn unresolved(name: &str, node: &Node, pointer: &str, variables: &Variables, errors: &mut Vec<Diagnostic>) {
+    let message = format!("the variable `{name}` has no value");
+    let known = errors.iter_mut().find(|error| error.code == Code::UnresolvedVariable && error.message == message);
+    if let Some(known) = known {
+        let is_new = known.primary.iter().chain(&known.context).all(|label| label.span != node.span);
+        if is_new {
+            known.context.push(Label { span: node.span, text: "and here".into() });
+        }
+        return;
+    }
+    let mut diagnostic = Diagnostic::new(Code::UnresolvedVariable, message)
+        .labelled(node.span, "used here")
+        .pointer(pointer)
+        .maybe_help(did_you_mean_help(name, variables.names()));
+    if let Some(substituted) = node.substituted.as_ref().filter(|substituted| substituted.variable != *name) {
+        diagnostic =
+            diagnostic.context(substituted.defined, format!("through the value of `{}`", substituted.variable));
+    }
+    errors.push(diagnostic.help(format!("give it one with `--set {name}=…` or in the environment file")));
 }
 
 /// Root keys that nothing reads.

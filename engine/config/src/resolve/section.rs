@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
         let metrics = self.metrics(node, &pointer);
         let (engine_key, engine_slot) = if train { ("trainer", TRAINER) } else { ("evaluator", EVALUATOR) };
         let engine = self.alternative(node, engine_key, &pointer, engine_slot);
-        let (amp, max_epochs, device) = self.engine_switches(engine.as_ref());
+        let (amp, max_epochs, device) = engine_switches(engine.as_ref());
 
         let mut required = vec!["dataset", "dataloader", engine_key];
         match place {
@@ -206,21 +206,23 @@ impl<'a> Builder<'a> {
         let where_ = if name.is_empty() { "an evaluation config".to_owned() } else { format!("`{name}`") };
         for &key in required {
             // a disabled one has the same effect as none; an unusable one has been reported
-            let disabled = node.get(key).is_some() && !self.present(node, key);
+            let disabled = node.get(key).is_some() && !Self::present(node, key);
             if (node.get(key).is_none() || disabled) && !(key == "model" && disabled) {
                 let state = if disabled { "the only one is disabled" } else { "it is missing" };
+                let near = did_you_mean_help(key, node.entries().iter().map(|entry| entry.key.as_str()));
+                let help = near.unwrap_or_else(|| format!("add \"{key}\": {{\"name\": \"…\"}}"));
                 let place = node.entry(key).map_or(span, |entry| entry.key_span);
                 self.push(
                     Diagnostic::new(Code::MissingKey, format!("{where_} needs `{key}`: {state}"))
                         .labelled(place, format!("has no `{key}`"))
                         .pointer(child_pointer(pointer, key))
-                        .maybe_help(did_you_mean_help(key, node.entries().iter().map(|entry| entry.key.as_str()))),
+                        .help(help),
                 );
             }
         }
     }
 
-    /// A component, or a list of alternatives (AutoML) of which the first enabled one is taken.
+    /// A component, or a list of alternatives (a hyperparameter search) of which the first enabled one is taken.
     fn alternative(&mut self, section: &Node, key: &str, pointer: &str, slot: Slot) -> Option<Component> {
         let node = section.get(key)?;
         let pointer = child_pointer(pointer, key);
@@ -338,34 +340,6 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What the engine's arguments say about the run.
-    fn engine_switches(&mut self, engine: Option<&Component>) -> (Option<bool>, Option<u64>, Option<String>) {
-        let Some(engine) = engine else { return (None, None, None) };
-        let Some(args) = engine.node.clone() else { return (None, None, None) };
-        let args_pointer = child_pointer(&engine.pointer, "args");
-        let amp = args.get("amp").and_then(|node| match node.value {
-            Value::Bool(amp) => Some(amp),
-            _ => {
-                self.expected(node, &child_pointer(&args_pointer, "amp"), "`amp`", "`true` or `false`");
-                None
-            }
-        });
-        let max_epochs = args.get("max_epochs").and_then(|node| match integer(node).filter(|&epochs| epochs > 0) {
-            Some(epochs) => Some(epochs),
-            None => {
-                self.expected(
-                    node,
-                    &child_pointer(&args_pointer, "max_epochs"),
-                    "`max_epochs`",
-                    "a whole number from 1",
-                );
-                None
-            }
-        });
-        let device = args.get("device").and_then(Node::as_str).map(str::to_owned);
-        (amp, max_epochs, device)
-    }
-
     pub(super) fn path(&self, path: &str) -> PathBuf {
         self.mmar_root.join(path)
     }
@@ -385,7 +359,7 @@ impl<'a> Builder<'a> {
         sections.iter().enumerate().any(|(distance, section)| {
             // `train` borrows nothing from `validate` but its evaluator
             let visible = distance == 0 || self.place == Place::Validate || name == "evaluator";
-            visible && super::keys::SECTION_KEYS.contains(&name) && self.present(section, name)
+            visible && super::keys::SECTION_KEYS.contains(&name) && Self::present(section, name)
         })
     }
 
@@ -395,7 +369,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether a section has an enabled object of this name.
-    fn present(&self, section: &Node, name: &str) -> bool {
+    fn present(section: &Node, name: &str) -> bool {
         let is_on =
             |node: &Node| !matches!(node.get("disabled").map(|disabled| &disabled.value), Some(Value::Bool(true)));
         match section.get(name) {
@@ -408,6 +382,18 @@ impl<'a> Builder<'a> {
             },
         }
     }
+}
+
+/// What the engine's arguments say about the run: `amp`, `max_epochs`, `device`. Wrong types are a matter of the schema.
+fn engine_switches(engine: Option<&Component>) -> (Option<bool>, Option<u64>, Option<String>) {
+    let argument = |name| engine.and_then(|engine| engine.node.as_deref()?.get(name));
+    let amp = argument("amp").and_then(|node| match node.value {
+        Value::Bool(amp) => Some(amp),
+        _ => None,
+    });
+    let max_epochs = argument("max_epochs").and_then(integer).filter(|&epochs| epochs > 0);
+    let device = argument("device").and_then(Node::as_str).map(str::to_owned);
+    (amp, max_epochs, device)
 }
 
 /// The inferer of a section that names none.

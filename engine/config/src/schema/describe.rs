@@ -81,6 +81,13 @@ pub(super) fn expected(schema: &Json, root: &Json) -> String {
             alternatives.push(words);
         }
     }
+    // `true` or `false`, or a list of values that are `true` or `false`
+    for index in 0..alternatives.len() {
+        let repeated = format!("a list of values that are {}", alternatives[index]);
+        if let Some(list) = alternatives.iter_mut().find(|words| **words == repeated) {
+            *list = "a list of them".into();
+        }
+    }
     // `null` last: it means "leave it out"
     alternatives.sort_by_key(|words| words == "null");
     join(&alternatives)
@@ -222,6 +229,10 @@ mod tests {
             (json!({"enum": ["mean", "sum"], "type": "string"}), "one of \"mean\", \"sum\""),
             (json!({"oneOf": [{"const": "a"}, {"const": "b"}]}), "one of \"a\", \"b\""),
             (json!({"anyOf": [{"oneOf": [{"const": "a"}, {"const": "b"}]}, {"type": "null"}]}), "one of \"a\", \"b\""),
+            (
+                json!({"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "boolean"}}]}),
+                "`true` or `false` or a list of them",
+            ),
             (json!({"x-expression": true}), "an expression, such as \"lambda x: x['loss']\""),
             (json!(true), "anything"),
             (json!({"type": "array", "items": {"type": "boolean"}}), "a list of values that are `true` or `false`"),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mmar_config::{Code, Diagnostics, RenderOptions};
+
 /// A failed or interrupted run.
 ///
 /// Renders as `error[code]: message`, then `= note: …` lines and `help: …` lines.
@@ -12,12 +14,20 @@ pub struct Failure {
     notes: Vec<String>,
     help: Vec<String>,
     exit_code: u8,
+    diagnostics: Option<Box<Diagnostics>>,
 }
 
 impl Failure {
     /// The work failed.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), notes: Vec::new(), help: Vec::new(), exit_code: 1 }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            notes: Vec::new(),
+            help: Vec::new(),
+            exit_code: 1,
+            diagnostics: None,
+        }
     }
 
     /// Wrong usage, or a file that is not there.
@@ -25,15 +35,40 @@ impl Failure {
         Self { exit_code: 2, ..Self::new(code, message) }
     }
 
+    /// Errors in a config, each with its place.
+    pub fn config(diagnostics: Diagnostics) -> Self {
+        let unreadable = diagnostics.iter().any(|diagnostic| diagnostic.code == Code::CannotRead);
+        let errors = diagnostics.errors();
+        let message = format!("the config has {errors} error{}", if errors == 1 { "" } else { "s" });
+        Self {
+            exit_code: if unreadable { 2 } else { 1 },
+            diagnostics: Some(Box::new(diagnostics)),
+            ..Self::new("invalid-config", message)
+        }
+    }
+
     /// Interrupted by the user.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { exit_code: 130, ..Self::new("interrupted", message) }
+    }
+
+    /// The engine itself is wrong.
+    pub(crate) fn bug(message: impl Into<String>) -> Self {
+        Self { exit_code: 101, ..Self::new("internal-error", message) }
+            .help("this is a bug of mmar: please report it with the run's log")
     }
 
     /// Adds a fact.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
+        self
+    }
+
+    /// Adds facts.
+    #[must_use]
+    pub fn notes_from(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
         self
     }
 
@@ -44,7 +79,8 @@ impl Failure {
         self
     }
 
-    /// The process's exit code: 1 the work failed, 2 wrong usage or missing file, 130 interrupted.
+    /// The process's exit code: 1 the work failed, 2 wrong usage or missing file, 101 a
+    /// bug of ours, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -69,8 +105,20 @@ impl Failure {
         &self.notes
     }
 
+    /// The errors in the config, if that is what it is.
+    pub fn diagnostics(&self) -> Option<&Diagnostics> {
+        self.diagnostics.as_deref()
+    }
+
     /// The text for a terminal, with ANSI colours if asked for; ends with a line break.
     pub fn render(&self, colour: bool) -> String {
+        if let Some(diagnostics) = &self.diagnostics {
+            let mut text = diagnostics.render(&RenderOptions { color: colour, ..RenderOptions::default() });
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            return text;
+        }
         let (red, bold, blue, green, reset) = if colour {
             ("\x1b[1;31m", "\x1b[1m", "\x1b[1;34m", "\x1b[1;32m", "\x1b[0m")
         } else {

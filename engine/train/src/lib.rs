@@ -1,12 +1,24 @@
 //! Training and evaluation: from a checked plan to objects, steps, events and files.
+//!
+//! A run's way: [`session`] (config and registry, checked) → [`build`] (plan to objects) → [`run`] (folder, records) →
+//! [`workflow`] (trainer and evaluator: steps, post transforms, metrics, events) → [`handlers`], one file each →
+//! [`checkpoint`], [`tensorboard`], [`files`]. Nothing here prints: an [`Observer`] hears what happens.
 
+mod build;
+mod catalog;
+mod checkpoint;
 mod failure;
+mod files;
+mod handlers;
 mod interrupt;
 mod observer;
 mod request;
+mod run;
 mod run_log;
 mod session;
 mod summary;
+mod tensorboard;
+mod workflow;
 
 pub use failure::Failure;
 pub use interrupt::Interrupt;
@@ -17,17 +29,19 @@ pub use session::Session;
 pub use summary::Summary;
 
 /// Trains as the request says.
-pub fn train(request: &RunRequest, _observer: &mut dyn Observer, _interrupt: &Interrupt) -> Result<Summary, Failure> {
-    Session::open(request)?;
-    Err(Failure::new("unsupported", "training is not wired up yet"))
+///
+/// # Errors
+///
+/// Whatever keeps the run from its end, with what was saved where; an interrupted run is one of them.
+pub fn train(request: &RunRequest, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    workflow::guard::run(|| run::train(request, observer, interrupt))
 }
 
 /// Runs a validation or inference config.
-pub fn evaluate(
-    request: &RunRequest,
-    _observer: &mut dyn Observer,
-    _interrupt: &Interrupt,
-) -> Result<Summary, Failure> {
-    Session::open(request)?;
-    Err(Failure::new("unsupported", "evaluation is not wired up yet"))
+///
+/// # Errors
+///
+/// As [`train`].
+pub fn evaluate(request: &RunRequest, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    workflow::guard::run(|| run::evaluate(request, observer, interrupt))
 }

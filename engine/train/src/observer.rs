@@ -81,15 +81,13 @@ pub struct Banner {
 /// A plugin that takes part in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginUse {
-    /// The plugin's name.
+    /// The plugin's module.
     pub name: String,
-    /// Its version.
-    pub version: String,
     /// The library it was loaded from.
     pub file: PathBuf,
     /// SHA-256 of the library.
     pub sha256: String,
-    /// How often it had been replaced since the start.
+    /// Which build of it in this process, from 1.
     pub generation: u64,
 }
 

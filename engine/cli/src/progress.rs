@@ -164,13 +164,7 @@ fn describe(banner: &Banner) -> String {
             .plugins
             .iter()
             .map(|plugin| {
-                format!(
-                    "{} {} ({}, generation {})",
-                    plugin.name,
-                    plugin.version,
-                    short(&plugin.sha256),
-                    plugin.generation
-                )
+                format!("{} ({}, generation {})", plugin.name, short(&plugin.sha256), plugin.generation)
             })
             .collect();
         let _ = writeln!(text, "plugins  {}", plugins.join(", "));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use byoc::{Constructor, Descriptor, Kind, Registration};
 
+use crate::inspect::inspect;
 use crate::path::ComponentPath;
 use crate::search::{self, SearchRoots};
 use crate::suggest::closest;
@@ -17,7 +18,10 @@ use crate::{Generation, LoadCode, LoadError};
 pub struct Registry {
     roots: SearchRoots,
     built_ins: Vec<Entry>,
+    /// The newest generation of each file.
     generations: Vec<Arc<Generation>>,
+    /// How many builds of each module were loaded.
+    loaded: BTreeMap<String, u32>,
     failures: BTreeMap<PathBuf, LoadError>,
 }
 
@@ -176,9 +180,50 @@ impl Registry {
     }
 
     fn try_load(&mut self, file: &Path) -> Result<Arc<Generation>, LoadError> {
-        let loaded = Generation::load(file)?;
-        self.generations.push(Arc::new(loaded));
-        Ok(Arc::clone(&self.generations[self.generations.len() - 1]))
+        let plugin = inspect(file)?;
+        // two files with the same bytes are one plugin
+        if let Some(loaded) = self.generations.iter().find(|it| it.sha256 == plugin.sha256) {
+            return Ok(Arc::clone(loaded));
+        }
+        for warning in plugin.check()? {
+            tracing::warn!(file = %file.display(), "{warning}");
+        }
+        let module = &plugin.manifest.plugin.module;
+        let number = 1 + self.loaded.get(module).copied().unwrap_or(0);
+        let generation = Generation::load(&plugin, number)?;
+        self.refuse_duplicates(&generation)?;
+        // from here on nothing fails: the components are entered all at once
+        self.loaded.insert(module.clone(), number);
+        let generation = Arc::new(generation);
+        match self.generations.iter_mut().find(|it| it.file == file) {
+            Some(former) => *former = Arc::clone(&generation),
+            None => self.generations.push(Arc::clone(&generation)),
+        }
+        Ok(generation)
+    }
+
+    /// A newer build of a file takes the place of the former one; anything else with the same ids is an error, because
+    /// no rule of precedence would be seen by who reads a config.
+    fn refuse_duplicates(&self, new: &Generation) -> Result<(), LoadError> {
+        for other in self.generations.iter().filter(|it| it.module == new.module && it.file != new.file) {
+            let twice = new.components.iter().find(|(it, _)| {
+                let same_id =
+                    |known: &Descriptor| known.kind == it.kind && spellings(it).any(|name| known.answers_to(name));
+                other.components.iter().any(|(known, _)| same_id(known))
+            });
+            if let Some((descriptor, _)) = twice {
+                let message = format!(
+                    "it provides the {} `{}.{}`, which `{}` provides already",
+                    descriptor.kind,
+                    new.module,
+                    descriptor.name,
+                    other.file.display()
+                );
+                return Err(LoadError::new(LoadCode::Duplicate, &new.file, message)
+                    .help("remove one of the two files, or give one of the plugins another `module`"));
+            }
+        }
+        Ok(())
     }
 
     fn find_built_in(&self, kind: Kind, name: &str) -> Result<Entry, FindError> {
@@ -220,6 +265,14 @@ impl Registry {
         if let Some((other, _)) = generation.components.iter().find(|(it, _)| it.answers_to(name)) {
             return Err(self.wrong_kind(id, other.kind, kind));
         }
+        if let Some(other) = generation.passed_over.iter().find(|it| it.kind == kind && it.answers_to(name)) {
+            return Err(FindError {
+                code: "kind-not-from-plugins",
+                message: format!("`{id}` is a {}, which this engine does not take from plugins", other.kind),
+                suggestions: Vec::new(),
+                notes: Vec::new(),
+            });
+        }
         let known: Vec<&str> = generation.components.iter().flat_map(|(it, _)| spellings(it)).collect();
         let prefix = id.strip_suffix(name).unwrap_or_default();
         let list: Vec<String> =
@@ -233,29 +286,52 @@ impl Registry {
     }
 
     fn module(&mut self, folder: &Path, module: &str) -> Result<Arc<Generation>, FindError> {
-        let Some(file) = self.roots.file(folder, module) else { return Err(self.missing_module(folder, module)) };
+        let Some(file) = self.roots.file(folder, module) else {
+            return self.removed_module(folder, module).ok_or_else(|| self.missing_module(folder, module));
+        };
         if let Some(loaded) = self.generations.iter().find(|it| it.file == file) {
             return Ok(Arc::clone(loaded));
         }
-        self.load_file(&file).map_err(|error| {
-            let mut notes: Vec<String> = error.help.clone().into_iter().collect();
-            notes.extend(error.detail.clone());
-            FindError { code: error.code.name(), message: error.to_string(), suggestions: Vec::new(), notes }
-        })
+        let generation = self.load_file(&file).map_err(|error| refused(&error))?;
+        if generation.module == module {
+            return Ok(generation);
+        }
+        let message = format!("it holds the module `{}`, not `{module}`", generation.module);
+        let help = format!("name it `{}`: configs find a plugin by that", search::file_name(&generation.module));
+        Err(refused(&LoadError::new(LoadCode::WrongModule, &file, message).help(help)))
+    }
+
+    /// A module that is loaded although its file is gone: the private copy works on.
+    fn removed_module(&self, folder: &Path, module: &str) -> Option<Arc<Generation>> {
+        let places: Vec<PathBuf> =
+            self.roots.folders(folder).map(|folder| folder.join(search::file_name(module))).collect();
+        let generation = self.generations.iter().find(|it| places.contains(&it.file))?;
+        tracing::warn!(
+            file = %generation.file.display(),
+            "the plugin's file was removed; generation {} stays in use until the run ends",
+            generation.number
+        );
+        Some(Arc::clone(generation))
     }
 
     fn missing_module(&self, folder: &Path, module: &str) -> FindError {
         let name = search::file_name(module);
         let mut places = Vec::new();
         let mut modules = Vec::new();
+        let mut notes = Vec::new();
         for place in self.roots.folders(folder) {
-            modules.extend(search::libraries(&place).iter().filter_map(|file| {
-                let stem = file.file_stem()?.to_str()?;
-                Some(stem.strip_prefix(std::env::consts::DLL_PREFIX).unwrap_or(stem).to_owned())
-            }));
+            for file in search::libraries(&place) {
+                // people rename files: what a file says about itself counts
+                let Ok(plugin) = inspect(&file) else { continue };
+                let found = plugin.manifest.plugin.module;
+                if found == module {
+                    notes.push(format!("`{}` holds the module `{module}`: name it `{name}`", file.display()));
+                }
+                modules.push(found);
+            }
             places.push(format!("`{}`", place.display()));
         }
-        let mut notes = Vec::new();
+        modules.retain(|found| found != module);
         if places.is_empty() {
             notes.push("plugins need an archive: `-m MMAR`".to_owned());
         } else {
@@ -288,18 +364,11 @@ impl Registry {
     }
 }
 
-fn spellings(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
-    std::iter::once(descriptor.name.as_str()).chain(descriptor.aliases.iter().map(String::as_str))
+fn refused(error: &LoadError) -> FindError {
+    let notes = error.help.iter().chain(&error.detail).cloned().collect();
+    FindError { code: error.code.name(), message: error.to_string(), suggestions: Vec::new(), notes }
 }
 
-impl Generation {
-    /// Where this generation's components come from.
-    pub fn origin(&self) -> Origin {
-        Origin::Plugin {
-            module: self.module.clone(),
-            file: self.file.clone(),
-            sha256: self.sha256.clone(),
-            generation: self.number,
-        }
-    }
+fn spellings(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
+    std::iter::once(descriptor.name.as_str()).chain(descriptor.aliases.iter().map(String::as_str))
 }

@@ -47,6 +47,8 @@ pub enum PluginStep {
     Init,
     /// The plugin's description of its components.
     Describe,
+    /// The description names a component twice.
+    Duplicate,
 }
 
 impl fmt::Display for PluginError {
@@ -112,7 +114,8 @@ fn check(descriptors: &[Descriptor], manifest: &Manifest) -> Result<(), PluginEr
         for name in std::iter::once(&descriptor.name).chain(&descriptor.aliases) {
             let name = (descriptor.kind, name.as_str());
             if names.contains(&name) {
-                return Err(nonsense(format!("the {} `{}` is listed twice", descriptor.kind, name.1)));
+                let message = format!("the plugin lists the {} `{}` twice", descriptor.kind, name.1);
+                return Err(PluginError { step: PluginStep::Duplicate, message, detail: None });
             }
             names.push(name);
         }

@@ -25,8 +25,11 @@ pub(crate) fn open(staged: &Path, manifest: &Manifest, file: &Path) -> Result<Pl
     let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
     // SAFETY: the bytes at this path were checked to be a whole plugin of our ABI, and nobody else writes there. What its
     // constructors do is the author's; an unknown build has been through the probe.
-    let library =
-        unsafe { Library::open(Some(staged), flags) }.map_err(|error| link_error(file, &error.to_string()))?;
+    let library = unsafe { Library::open(Some(staged), flags) }.map_err(|error| {
+        // libloading keeps the linker's words one level down
+        let words = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        link_error(file, &words)
+    })?;
     let name = symbol(&manifest.plugin.module);
     // SAFETY: only the address is taken.
     let address = unsafe { library.get::<*mut c_void>(name.as_bytes()) }.map(|it| NonNull::new(it.as_raw_ptr()));

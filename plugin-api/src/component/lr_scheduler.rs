@@ -14,6 +14,12 @@ pub trait LrScheduler: Send {
     /// The learning rate of each group now.
     fn learning_rates(&self) -> Vec<f64>;
 
+    /// The momentum of each group now, for schedules that move it, too (`OneCycleLR`): where there is one, the engine
+    /// hands it to [`Optimizer::set_momentums`](crate::Optimizer::set_momentums) whenever it sets the rates.
+    fn momentums(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// What is needed to go on later, as PyTorch's `state_dict()` has it.
     fn state(&self) -> Result<StateTree>;
 

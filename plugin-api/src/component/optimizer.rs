@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tch::Tensor;
 
-use crate::{Result, StateTree};
+use crate::{Error, ErrorCode, Result, StateTree};
 
 /// An optimizer. It owns handles to the parameters and reads their gradients.
 pub trait Optimizer: Send {
@@ -20,6 +20,14 @@ pub trait Optimizer: Send {
 
     /// Sets the learning rate of each group.
     fn set_learning_rates(&mut self, learning_rates: &[f64]) -> Result<()>;
+
+    /// Sets the momentum of each group (SGD's `momentum`, the first of Adam's `betas`), for schedules that move it.
+    fn set_momentums(&mut self, _momentums: &[f64]) -> Result<()> {
+        Err(Error::new(
+            ErrorCode::UNSUPPORTED,
+            "this optimizer has no momentum that a schedule could move: set `cycle_momentum` to false",
+        ))
+    }
 
     /// The state as PyTorch lays it out: `{"state": {0: {…}}, "param_groups": [{…, "params": [0]}]}`.
     fn state(&self) -> Result<StateTree>;

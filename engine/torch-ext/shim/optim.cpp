@@ -76,9 +76,18 @@ MMAR_EXPORT char* mmar_torch_foreach_scale(at::Tensor* const* tensors, size_t co
   return guarded([&] { at::_foreach_mul_(list(tensors, count), factor); });
 }
 
-// tensors[i] *= factors[i], factors of one element
-MMAR_EXPORT char* mmar_torch_foreach_multiply(at::Tensor* const* tensors, at::Tensor* const* factors, size_t count) {
-  return guarded([&] { at::_foreach_mul_(list(tensors, count), list(factors, count)); });
+// out[i] = tensors[i] * factors[i]; `out` has room for `count` tensors.
+MMAR_EXPORT char* mmar_torch_foreach_multiply(
+    at::Tensor* const* tensors, at::Tensor* const* factors, size_t count, at::Tensor** out) {
+  return guarded([&] {
+    auto products = at::_foreach_mul(list(tensors, count), list(factors, count));
+    for (size_t i = 0; i < count; ++i) out[i] = mmar::give(std::move(products[i]));
+  });
+}
+
+// tensors[i] += value
+MMAR_EXPORT char* mmar_torch_foreach_increase(at::Tensor* const* tensors, size_t count, double value) {
+  return guarded([&] { at::_foreach_add_(list(tensors, count), value); });
 }
 
 // tensors[i] += alpha * others[i]

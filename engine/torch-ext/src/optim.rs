@@ -147,12 +147,26 @@ pub fn foreach_scale_(tensors: &[Tensor], factor: f64) -> Result<()> {
     unsafe { sys::mmar_torch_foreach_scale(pointers.as_ptr(), pointers.len(), factor) }.check()
 }
 
-/// `tensors[i] *= factors[i]`, in place; shapes as in broadcasting.
-pub fn foreach_multiply_(tensors: &[Tensor], factors: &[Tensor]) -> Result<()> {
+/// `tensors[i] * factors[i]`; shapes as in broadcasting.
+pub fn foreach_multiply(tensors: &[Tensor], factors: &[Tensor]) -> Result<Vec<Tensor>> {
     same_length(tensors.len(), &[factors])?;
+    let mut products = vec![ptr::null_mut(); tensors.len()];
     let (tensors, factors) = (sys::pointers(tensors), sys::pointers(factors));
-    // SAFETY: both lists have this length and are borrowed from tensors that live through the call
-    unsafe { sys::mmar_torch_foreach_multiply(tensors.as_ptr(), factors.as_ptr(), tensors.len()) }.check()
+    // SAFETY: the lists have this length and are borrowed from tensors that live through the call; `products` has room
+    // for as many
+    let message = unsafe {
+        sys::mmar_torch_foreach_multiply(tensors.as_ptr(), factors.as_ptr(), tensors.len(), products.as_mut_ptr())
+    };
+    message.check()?;
+    // SAFETY: the call succeeded, so it filled each place, and each is taken over once
+    Ok(products.into_iter().map(|product| unsafe { sys::own(product) }).collect())
+}
+
+/// Adds a number to each tensor in place.
+pub fn foreach_increase_(tensors: &[Tensor], value: f64) -> Result<()> {
+    let pointers = sys::pointers(tensors);
+    // SAFETY: the pointers are borrowed from tensors that live through the call
+    unsafe { sys::mmar_torch_foreach_increase(pointers.as_ptr(), pointers.len(), value) }.check()
 }
 
 /// `tensors[i] += alpha * others[i]`, in place.

@@ -108,7 +108,9 @@ unsafe extern "C" {
         tensors: *const *mut CTensor,
         factors: *const *mut CTensor,
         count: usize,
+        out: *mut *mut CTensor,
     ) -> Message;
+    pub(crate) fn mmar_torch_foreach_increase(tensors: *const *mut CTensor, count: usize, value: f64) -> Message;
     pub(crate) fn mmar_torch_foreach_add(
         tensors: *const *mut CTensor,
         others: *const *mut CTensor,

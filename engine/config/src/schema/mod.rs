@@ -1,6 +1,5 @@
 //! Every component exists, and its arguments are what its JSON Schema says.
 
-mod accepts;
 mod describe;
 mod validate;
 

@@ -7,6 +7,7 @@ use mmar_config::{Dialect, Model, Plan, Request, Role, load_checked};
 use serde_json::json;
 
 /// Loads one of the published configs; `None`, with a line about it, where they are not there.
+#[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
 fn published(config: &str, overrides: &[&str]) -> Option<Plan> {
     let Some(folder) = shared("clara/getting-started/config") else {
         eprintln!("left out: the published config {config} is not on this machine");

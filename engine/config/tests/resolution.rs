@@ -144,7 +144,7 @@ fn overrides_that_name_nothing_are_refused() {
 
 #[test]
 fn the_4_0_dialect_wires_by_name() {
-    let config = r##"{
+    let config = r#"{
       "epochs": 3, "amp": true, "learning_rate": 1e-3, "num_interval_per_valid": 2,
       "search": [{"domain": "lr", "type": "float", "args": ["learning_rate"], "targets": [1e-4, 1e-3]}],
       "train": {
@@ -182,7 +182,7 @@ fn the_4_0_dialect_wires_by_name() {
         ],
         "evaluator": {"name": "SupervisedEvaluator"}
       }
-    }"##;
+    }"#;
     let plan = load(config, &[]);
     assert!(plan.warnings.is_empty(), "{}", plan.warnings);
     assert_eq!((plan.role, plan.dialect, plan.dialect.decollates()), (Role::Train, Dialect::V40, false));

@@ -5,6 +5,7 @@ mod component;
 pub(crate) mod keys;
 mod metrics;
 mod model;
+mod refs;
 mod root;
 mod rules;
 mod section;

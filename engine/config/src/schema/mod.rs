@@ -1,5 +1,6 @@
 //! Every component exists, and its arguments are what its JSON Schema says.
 
+mod accepts;
 mod describe;
 mod validate;
 

@@ -1,10 +1,14 @@
 //! What flows through transforms: a map from key to value.
 
+mod slot;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tch::Tensor;
+
+pub(crate) use slot::{Arrived, Slot, ValueKind};
 
 use crate::{Error, Result};
 
@@ -20,7 +24,7 @@ pub const IDENTITY_AFFINE: Affine = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0.
 /// Keys are those of the data list (`image`, `label`) and those that transforms and the engine add (`pred`, `loss`).
 #[derive(Debug, Default)]
 pub struct Sample {
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, Slot>,
 }
 
 /// A value of a [`Sample`].
@@ -143,14 +147,29 @@ impl Sample {
 
     /// Keys and values, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.values.iter().map(|(key, value)| (key.as_str(), value))
+        self.values.iter().map(|(key, slot)| (key.as_str(), slot.value()))
+    }
+
+    /// Keys and values as they are kept.
+    pub(crate) fn slots(&self) -> impl ExactSizeIterator<Item = (&str, &Slot)> {
+        self.values.iter().map(|(key, slot)| (key.as_str(), slot))
+    }
+
+    /// Puts a value under a key as it is kept.
+    pub(crate) fn insert_slot(&mut self, key: String, slot: Slot) {
+        self.values.insert(key, slot);
+    }
+
+    /// Takes a value out as it is kept.
+    pub(crate) fn remove_slot(&mut self, key: &str) -> Option<Slot> {
+        self.values.remove(key)
     }
 
     /// The value under a key; an error that lists the keys there are, if it is missing.
     #[track_caller]
     pub fn get(&self, key: &str) -> Result<&Value> {
         match self.values.get(key) {
-            Some(value) => Ok(value),
+            Some(slot) => Ok(slot.value()),
             None => Err(self.missing(key)),
         }
     }
@@ -161,17 +180,19 @@ impl Sample {
         if !self.contains(key) {
             return Err(self.missing(key));
         }
-        self.values.get_mut(key).ok_or_else(|| Error::data(format!("the sample has no key `{key}`")))
+        let slot = self.values.get_mut(key).map(Slot::value_mut);
+        slot.ok_or_else(|| Error::data(format!("the sample has no key `{key}`")))
     }
 
     /// The tensor of the image or tensor under a key.
     #[track_caller]
     pub fn tensor(&self, key: &str) -> Result<&Tensor> {
-        let value = self.get(key)?;
-        match value.as_tensor() {
+        let Some(slot) = self.values.get(key) else { return Err(self.missing(key)) };
+        match slot.tensor() {
             Some(tensor) => Ok(tensor),
             None => {
-                Err(Error::data(format!("`{key}` is {}, not a tensor: load it first (`LoadImaged`)", value.kind())))
+                let kind = slot.value().kind();
+                Err(Error::data(format!("`{key}` is {kind}, not a tensor: load it first (`LoadImaged`)")))
             }
         }
     }
@@ -198,28 +219,28 @@ impl Sample {
 
     /// Puts a value under a key, in place of the one there may be.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) {
-        self.values.insert(key.into(), value.into());
+        self.values.insert(key.into(), Slot::Value(value.into()));
     }
 
     /// Replaces the tensor under a key; an image keeps its geometry and metadata.
     #[track_caller]
     pub fn set_tensor(&mut self, key: &str, tensor: Tensor) -> Result<()> {
-        match self.get_mut(key)? {
-            Value::Image(image) => image.tensor = tensor,
-            value => *value = Value::Tensor(tensor),
+        match self.values.get_mut(key) {
+            Some(slot) => slot.set_tensor(tensor),
+            None => return Err(self.missing(key)),
         }
         Ok(())
     }
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.values.remove(key)
+        self.values.remove(key).map(Slot::into_value)
     }
 
     /// The same sample; tensors are shared.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
-        Self { values: self.values.iter().map(|(key, value)| (key.clone(), value.shallow_clone())).collect() }
+        Self { values: self.values.iter().map(|(key, slot)| (key.clone(), slot.shallow_clone())).collect() }
     }
 
     #[track_caller]
@@ -231,16 +252,17 @@ impl Sample {
 
 impl FromIterator<(String, Value)> for Sample {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(values: I) -> Self {
-        Self { values: values.into_iter().collect() }
+        Self { values: values.into_iter().map(|(key, value)| (key, Slot::Value(value))).collect() }
     }
 }
 
 impl IntoIterator for Sample {
     type Item = (String, Value);
-    type IntoIter = std::collections::btree_map::IntoIter<String, Value>;
+    type IntoIter = std::vec::IntoIter<(String, Value)>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.values.into_iter()
+        let values: Vec<_> = self.values.into_iter().map(|(key, slot)| (key, slot.into_value())).collect();
+        values.into_iter()
     }
 }
 

@@ -158,7 +158,8 @@ impl Report {
 }
 
 fn is_authors(file: &str) -> bool {
-    let foreign = ["/rustc/", "/.cargo/registry/", "/.cargo/git/", "/rustlib/src/", "src/ffi/guard.rs", "src/ffi/export/"];
+    let foreign =
+        ["/rustc/", "/.cargo/registry/", "/.cargo/git/", "/rustlib/src/", "src/ffi/guard.rs", "src/ffi/export/"];
     !foreign.iter().any(|part| file.contains(part))
 }
 

@@ -7,11 +7,13 @@
 //! Records grow at their end: a reader takes what it knows and ignores the rest, and takes a default for what an older
 //! writer did not send.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use serde_json::{Map, Number, Value as Json};
 use tch::Tensor;
 
+use crate::sample::{Arrived, Slot, ValueKind};
 use crate::{
     Affine, AppliedOperation, CheckpointRequest, EngineRole, EngineState, Error, Event, Image, Result, Sample, Value,
 };
@@ -60,76 +62,138 @@ pub(crate) fn event_of(number: u32) -> Option<Event> {
     known.into_iter().find(|event| event_number(*event) == number)
 }
 
-/// Writes a sample; its tensors are those of [`tensors_of`].
-pub(crate) fn write_sample(sample: &Sample) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(256));
-    out.count(sample.iter().count());
-    for (key, value) in sample.iter() {
+/// In front of each value: what it is, or that it is still what the call brought.
+mod tag {
+    pub(super) const JSON: u8 = 0;
+    pub(super) const TENSOR: u8 = 1;
+    pub(super) const IMAGE: u8 = 2;
+    /// The value that the call brought under this key.
+    pub(super) const KEPT: u8 = 3;
+    /// The value that the call brought under this key, with another tensor.
+    pub(super) const KEPT_BUT_TENSOR: u8 = 4;
+}
+
+/// Writes a sample. Its tensors go beside it, in the order of `tensors`.
+///
+/// `answers` is the call that the sample answers, if it does: what that call brought and nobody changed is only
+/// mentioned.
+pub(crate) fn write_sample<'a>(sample: &'a Sample, answers: Option<u64>, tensors: &mut Vec<&'a Tensor>) -> Vec<u8> {
+    let slots = sample.slots();
+    let mut out = Writer(Vec::with_capacity(64 + 768 * slots.len()));
+    out.count(slots.len());
+    for (key, slot) in slots {
         out.text(key);
-        match value {
-            Value::Json(json) => {
-                out.byte(0);
-                out.json(json);
-            }
-            Value::Tensor(_) => out.byte(1),
-            Value::Image(image) => {
-                out.byte(2);
-                image.affine.iter().flatten().for_each(|value| out.float(*value));
-                out.object(&image.meta);
-                out.count(image.history.len());
-                for operation in &image.history {
-                    out.text(&operation.transform);
-                    out.text(&operation.operation);
-                    out.json(&operation.parameters);
+        match slot {
+            Slot::Arrived(arrived) => {
+                let kept = answers == Some(arrived.call);
+                match (kept, arrived.kind) {
+                    (true, _) if !arrived.replaced => {
+                        out.byte(tag::KEPT);
+                        continue;
+                    }
+                    (true, _) => out.byte(tag::KEPT_BUT_TENSOR),
+                    (false, ValueKind::Json) => out.byte(tag::JSON),
+                    (false, ValueKind::Tensor) => out.byte(tag::TENSOR),
+                    (false, ValueKind::Image) => out.byte(tag::IMAGE),
+                }
+                if !kept {
+                    out.blob(|out| out.0.extend(&arrived.bytes));
                 }
             }
+            Slot::Value(Value::Json(json)) => {
+                out.byte(tag::JSON);
+                out.blob(|out| out.json(json));
+            }
+            Slot::Value(Value::Tensor(_)) => {
+                out.byte(tag::TENSOR);
+                out.blob(|_| {});
+            }
+            Slot::Value(Value::Image(image)) => {
+                out.byte(tag::IMAGE);
+                out.blob(|out| out.image(image));
+            }
         }
+        tensors.extend(slot.tensor());
     }
     out.0
 }
 
-/// The tensors of a sample in the order of its bytes.
-pub(crate) fn tensors_of(sample: &Sample) -> impl Iterator<Item = &Tensor> {
-    sample.iter().filter_map(|(_, value)| value.as_tensor())
-}
-
-/// The tensors of a sample in the order of its bytes, for the side that gives it away.
-pub(crate) fn into_tensors(sample: Sample) -> impl Iterator<Item = Tensor> {
-    sample.into_iter().filter_map(|(_, value)| match value {
-        Value::Image(image) => Some(image.tensor),
-        Value::Tensor(tensor) => Some(tensor),
-        Value::Json(_) => None,
+/// Reads a sample that a call brought; `next` gives its tensors one after the other. The values are unpacked when they
+/// are looked at.
+pub(crate) fn read_sample(bytes: &[u8], call: u64, mut next: impl FnMut() -> Result<Tensor>) -> Result<Sample> {
+    read(bytes, |_, arrived| match arrived {
+        Entry::Value(kind, bytes) => {
+            let tensor = if kind == ValueKind::Json { None } else { Some(next()?) };
+            let bytes = bytes.to_vec();
+            Ok(Slot::Arrived(Arrived { call, kind, bytes, tensor, replaced: false, unpacked: OnceCell::new() }))
+        }
+        Entry::Kept { .. } => Err(malformed("a reference to an earlier value")),
     })
 }
 
-/// Reads a sample; `next` gives its tensors one after the other.
-pub(crate) fn read_sample(bytes: &[u8], mut next: impl FnMut() -> Result<Tensor>) -> Result<Sample> {
+/// Reads a sample that answers a call; `original` gives what the call brought under a key.
+pub(crate) fn read_answer(
+    bytes: &[u8],
+    mut original: impl FnMut(&str) -> Option<Slot>,
+    mut next: impl FnMut() -> Result<Tensor>,
+) -> Result<Sample> {
+    read(bytes, |key, arrived| match arrived {
+        Entry::Value(kind, bytes) => {
+            let tensor = if kind == ValueKind::Json { None } else { Some(next()?) };
+            Ok(Slot::Value(unpack_or_fail(kind, bytes, tensor)?))
+        }
+        Entry::Kept { with_tensor } => {
+            let Some(mut slot) = original(key) else { return Err(malformed(&format!("`{key}` as kept"))) };
+            if with_tensor {
+                slot.set_tensor(next()?);
+            }
+            Ok(slot)
+        }
+    })
+}
+
+enum Entry<'a> {
+    Value(ValueKind, &'a [u8]),
+    Kept { with_tensor: bool },
+}
+
+fn read(bytes: &[u8], mut slot: impl FnMut(&str, Entry<'_>) -> Result<Slot>) -> Result<Sample> {
     let mut from = Reader(bytes);
     let mut sample = Sample::new();
     for _ in 0..from.count()? {
-        let key = from.text()?.to_owned();
-        let value = match from.byte()? {
-            0 => Value::Json(from.json()?),
-            1 => Value::Tensor(next()?),
-            2 => {
-                let mut affine: Affine = [[0.0; 4]; 4];
-                for value in affine.iter_mut().flatten() {
-                    *value = from.float()?;
-                }
-                let meta = from.object()?;
-                let mut history = Vec::new();
-                for _ in 0..from.count()? {
-                    let transform = from.text()?.to_owned();
-                    let operation = from.text()?.to_owned();
-                    history.push(AppliedOperation { transform, operation, parameters: from.json()? });
-                }
-                Value::Image(Image { tensor: next()?, affine, meta, history })
-            }
+        let key = from.text()?;
+        let entry = match from.byte()? {
+            tag::JSON => Entry::Value(ValueKind::Json, from.blob()?),
+            tag::TENSOR => Entry::Value(ValueKind::Tensor, from.blob()?),
+            tag::IMAGE => Entry::Value(ValueKind::Image, from.blob()?),
+            tag::KEPT => Entry::Kept { with_tensor: false },
+            tag::KEPT_BUT_TENSOR => Entry::Kept { with_tensor: true },
             other => return Err(malformed(&format!("a value of kind {other}"))),
         };
-        sample.insert(key, value);
+        let slot = slot(key, entry)?;
+        sample.insert_slot(key.to_owned(), slot);
     }
     Ok(sample)
+}
+
+/// A value that arrived. Bytes that make no sense are a bug of the boundary, of which the log tells; the tensor, which
+/// is what counts, is there.
+pub(crate) fn unpack(kind: ValueKind, bytes: &[u8], tensor: Option<&Tensor>) -> Value {
+    let tensor = || tensor.map(Tensor::shallow_clone);
+    unpack_or_fail(kind, bytes, tensor()).unwrap_or_else(|error| {
+        tracing::error!("a value of a sample was lost: {error}");
+        tensor().map_or(Value::Json(Json::Null), Value::Tensor)
+    })
+}
+
+fn unpack_or_fail(kind: ValueKind, bytes: &[u8], tensor: Option<Tensor>) -> Result<Value> {
+    let mut from = Reader(bytes);
+    match (kind, tensor) {
+        (ValueKind::Json, _) => Ok(Value::Json(from.json()?)),
+        (ValueKind::Tensor, Some(tensor)) => Ok(Value::Tensor(tensor)),
+        (ValueKind::Image, Some(tensor)) => Ok(Value::Image(from.image(tensor)?)),
+        (_, None) => Err(malformed("an image without its tensor")),
+    }
 }
 
 /// Writes the engine's state.
@@ -312,6 +376,26 @@ impl Writer {
         }
     }
 
+    /// A part with its length in front, which a reader can pass over.
+    fn blob(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.count(0);
+        write(self);
+        let length = (self.0.len() - start - 4) as u32;
+        self.0[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    fn image(&mut self, image: &Image) {
+        image.affine.iter().flatten().for_each(|value| self.float(*value));
+        self.object(&image.meta);
+        self.count(image.history.len());
+        for operation in &image.history {
+            self.text(&operation.transform);
+            self.text(&operation.operation);
+            self.json(&operation.parameters);
+        }
+    }
+
     fn checkpoint(&mut self, request: &CheckpointRequest) -> Result<()> {
         let Some(path) = request.path.to_str() else {
             return Err(Error::data(format!("the path `{}` is not valid UTF-8", request.path.display())));
@@ -403,6 +487,26 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn blob(&mut self) -> Result<&'a [u8]> {
+        let length = self.count()?;
+        self.take(length)
+    }
+
+    fn image(&mut self, tensor: Tensor) -> Result<Image> {
+        let mut affine: Affine = [[0.0; 4]; 4];
+        for value in affine.iter_mut().flatten() {
+            *value = self.float()?;
+        }
+        let meta = self.object()?;
+        let mut history = Vec::new();
+        for _ in 0..self.count()? {
+            let transform = self.text()?.to_owned();
+            let operation = self.text()?.to_owned();
+            history.push(AppliedOperation { transform, operation, parameters: self.json()? });
+        }
+        Ok(Image { tensor, affine, meta, history })
+    }
+
     fn checkpoint(&mut self) -> Result<CheckpointRequest> {
         let path = PathBuf::from(self.text()?);
         let count = self.count()?;
@@ -415,12 +519,11 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Request, event_number, event_of, into_tensors, read_requests, read_sample, read_state, tensors_of,
-        write_requests, write_sample, write_state,
+        Request, event_number, event_of, read_answer, read_requests, read_sample, read_state, write_requests,
+        write_sample, write_state,
     };
     use crate::{
-        AppliedOperation, CheckpointRequest, EngineRole, EngineState, Error, Event, IDENTITY_AFFINE, Image, Sample,
-        Value,
+        AppliedOperation, CheckpointRequest, EngineRole, EngineState, Error, Event, Image, Result, Sample, Value,
     };
     use serde_json::json;
     use tch::Tensor;
@@ -444,26 +547,85 @@ mod tests {
         sample
     }
 
+    /// As the other side gets it.
+    fn sent(sample: &Sample, call: u64) -> Sample {
+        let mut tensors = Vec::new();
+        let bytes = write_sample(sample, None, &mut tensors);
+        let mut tensors = tensors.into_iter();
+        read_sample(&bytes, call, || next(&mut tensors)).expect("a sample")
+    }
+
+    /// As the host gets the answer to a call that brought `original`.
+    fn answered(sample: &Sample, call: u64, mut original: Sample) -> (Sample, usize) {
+        let mut tensors = Vec::new();
+        let bytes = write_sample(sample, Some(call), &mut tensors);
+        let mut tensors = tensors.into_iter();
+        let answer = read_answer(&bytes, |key| original.remove_slot(key), || next(&mut tensors));
+        (answer.expect("a sample"), bytes.len())
+    }
+
+    fn next<'a>(tensors: &mut impl Iterator<Item = &'a Tensor>) -> Result<Tensor> {
+        tensors.next().map(Tensor::shallow_clone).ok_or_else(|| Error::data("too few"))
+    }
+
+    fn assert_equal(a: &Sample, b: &Sample) {
+        assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+        let (image, other) = (a.image("image").expect("there"), b.image("image").expect("there"));
+        assert_eq!((image.affine, &image.meta, &image.history), (other.affine, &other.meta, &other.history));
+        assert_eq!(image.tensor.data_ptr(), other.tensor.data_ptr());
+        assert_eq!(a.json("name").expect("there"), b.json("name").expect("there"));
+        assert!(matches!(b.get("label"), Ok(Value::Tensor(_))));
+    }
+
     #[test]
     fn a_sample_comes_back_whole_and_with_the_same_storage() {
         let sample = sample();
-        let bytes = write_sample(&sample);
-        let mut tensors = tensors_of(&sample).map(Tensor::shallow_clone).collect::<Vec<_>>().into_iter();
-        let back = read_sample(&bytes, || tensors.next().ok_or_else(|| Error::data("too few"))).expect("a sample");
-        let (a, b) = (sample.image("image").expect("there"), back.image("image").expect("there"));
-        assert_eq!((a.affine, &a.meta, &a.history), (b.affine, &b.meta, &b.history));
-        assert_ne!(a.affine, IDENTITY_AFFINE);
-        assert_eq!(a.tensor.data_ptr(), b.tensor.data_ptr());
-        assert_eq!(sample.json("name").expect("there"), back.json("name").expect("there"));
-        assert!(matches!(back.get("label"), Ok(Value::Tensor(_))));
-        assert_eq!(into_tensors(back).count(), 2);
+        let there = sent(&sample, 1);
+        assert_equal(&sample, &there);
+        // looked at, but not changed: the answer only mentions it
+        let (back, length) = answered(&there, 1, sample.shallow_clone());
+        assert_equal(&sample, &back);
+        assert!(length < 60, "{length}");
+        // the answer to another call says everything again
+        let (back, length) = answered(&there, 2, Sample::new());
+        assert_equal(&sample, &back);
+        assert!(length > 200, "{length}");
+    }
+
+    #[test]
+    fn what_was_changed_comes_back_changed() {
+        let original = sample();
+        let mut there = sent(&original, 7);
+        there.set_tensor("image", Tensor::from_slice(&[9f32])).expect("set");
+        there.set_tensor("label", Tensor::from_slice(&[8i64])).expect("set");
+        assert_eq!(there.image("image").expect("there").tensor.double_value(&[0]), 9.0);
+        there.set_tensor("image", Tensor::from_slice(&[10f32])).expect("set");
+        assert_eq!(there.image("image").expect("there").tensor.double_value(&[0]), 10.0);
+        there.remove("name");
+        there.insert("added", json!(1));
+        let copy = there.shallow_clone();
+        let (back, _) = answered(&copy, 7, original.shallow_clone());
+        assert_eq!(back.keys().collect::<Vec<_>>(), ["added", "image", "label"]);
+        assert_eq!(back.tensor("label").expect("there").int64_value(&[0]), 8);
+        let image = back.image("image").expect("there");
+        assert_eq!((image.tensor.double_value(&[0]), image.affine[0][3]), (10.0, -17.25));
+
+        let mut there = sent(&original, 8);
+        if let Ok(Value::Image(image)) = there.get_mut("image") {
+            image.meta.clear();
+        }
+        let (back, _) = answered(&there, 8, original);
+        assert!(back.image("image").expect("there").meta.is_empty());
     }
 
     #[test]
     fn cut_bytes_are_errors() {
-        let bytes = write_sample(&sample());
+        let mut tensors = Vec::new();
+        let sample = sample();
+        let bytes = write_sample(&sample, None, &mut tensors);
         for length in 0..bytes.len() {
-            assert!(read_sample(&bytes[..length], || Ok(Tensor::from_slice(&[0f32]))).is_err(), "{length}");
+            let tensor = || Ok(Tensor::from_slice(&[0f32]));
+            assert!(read_answer(&bytes[..length], |_| None, tensor).is_err(), "{length}");
         }
     }
 

@@ -60,7 +60,7 @@ struct RemoteEngine {
 impl RemoteEngine {
     fn fetch(&self) -> Result<Vec<Sample>> {
         let samples = (self.engine.table.output())(self.engine.data).into_result()?;
-        samples.into_iter().map(super::super::import::sample).collect()
+        samples.into_iter().map(|sample| super::super::import::sample(sample, |_| None)).collect()
     }
 }
 

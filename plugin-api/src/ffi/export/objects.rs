@@ -3,6 +3,8 @@
 //! Each function's `SAFETY` is the same: the host hands back the pointer that came with the table, does not use it after
 //! `release`, and never calls an object twice at once (the host's proxies are not `Sync`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::{ROption, RSlice, RVec};
 use tch::Tensor;
@@ -96,7 +98,7 @@ trampoline! {
         let inputs = tensors(input.inputs)?;
         let target = input.target.into_option().map(TensorRef::to_tensor).transpose()?;
         let mask = input.mask.into_option().map(TensorRef::to_tensor).transpose()?;
-        let batch = input.batch.into_option().map(read).transpose()?;
+        let batch = input.batch.into_option().map(|batch| read(batch, next_call())).transpose()?;
         let input =
             LossInput { inputs: &inputs, target: target.as_ref(), mask: mask.as_ref(), batch: batch.as_ref() };
         OwnedTensor::new(loss.forward_full(&input)?)
@@ -128,21 +130,24 @@ trampoline! {
     }
 
     fn transform_apply(transform: Transform, sample: SampleView<'_>, state: &mut RandomState) -> OwnedSample {
-        let mut sample = read(sample)?;
+        let call = next_call();
+        let mut sample = read(sample, call)?;
         with_random(state, |random| transform.apply(&mut sample, random))?;
-        own(sample)
+        own(&sample, Some(call))
     }
 
     fn transform_apply_many(transform: Transform, sample: SampleView<'_>, state: &mut RandomState) -> RVec<OwnedSample> {
-        let sample = read(sample)?;
+        let call = next_call();
+        let sample = read(sample, call)?;
         let samples = with_random(state, |random| transform.apply_many(sample, random))?;
-        samples.into_iter().map(own).collect()
+        samples.iter().map(|sample| own(sample, Some(call))).collect()
     }
 
     fn transform_prepare(transform: Transform, sample: SampleView<'_>) -> OwnedSample {
-        let mut sample = read(sample)?;
+        let call = next_call();
+        let mut sample = read(sample, call)?;
         transform.prepare(&mut sample)?;
-        own(sample)
+        own(&sample, Some(call))
     }
 }
 
@@ -163,17 +168,24 @@ fn named(name: String, tensor: Tensor, trainable: bool) -> Result<OwnedNamedTens
     Ok(OwnedNamedTensor { name: name.into(), tensor, trainable })
 }
 
-fn read(view: SampleView<'_>) -> Result<Sample> {
+/// The number of a call, so that what it brought can be told from what an earlier one brought.
+fn next_call() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(1);
+    CALLS.fetch_add(1, Ordering::Relaxed)
+}
+
+fn read(view: SampleView<'_>, call: u64) -> Result<Sample> {
     let mut tensors = view.tensors.as_slice().iter();
-    wire::read_sample(view.bytes.as_slice(), || match tensors.next() {
+    wire::read_sample(view.bytes.as_slice(), call, || match tensors.next() {
         Some(tensor) => tensor.to_tensor(),
         None => Err(Error::data("the plugin boundary carried fewer tensors than the sample mentions")),
     })
 }
 
-/// A sample that passes to the host.
-pub(in super::super) fn own(sample: Sample) -> Result<OwnedSample> {
-    let bytes = wire::write_sample(&sample).into();
-    let tensors = wire::into_tensors(sample).map(OwnedTensor::new).collect::<Result<_>>()?;
+/// A sample that passes to the other side, in answer to a call or unasked.
+pub(in super::super) fn own(sample: &Sample, answers: Option<u64>) -> Result<OwnedSample> {
+    let mut tensors = Vec::new();
+    let bytes = wire::write_sample(sample, answers, &mut tensors).into();
+    let tensors = tensors.into_iter().map(|it| OwnedTensor::new(it.shallow_clone())).collect::<Result<_>>()?;
     Ok(OwnedSample { bytes, tensors })
 }

@@ -16,7 +16,7 @@ use super::super::types::{
 use super::super::wire::{self, Request};
 use super::objects::told;
 use super::{name_of, text_of};
-use crate::{Create, Engine, Event, Handler, Result, Sample};
+use crate::{Create, Engine, Event, Handler, Result};
 
 pub(super) fn create(root: RootRef, name: Arc<str>) -> Create<Box<dyn Handler>> {
     Arc::new(move |args| {
@@ -99,7 +99,7 @@ extern "C" fn state(data: Opaque) -> RVec<u8> {
 extern "C" fn output(data: Opaque) -> Fallible<RVec<OwnedSample>> {
     // SAFETY: plugins ask during `handle` only.
     let engine = unsafe { engine(data) };
-    guard::catch(|| engine.output().iter().map(Sample::shallow_clone).map(own).collect())
+    guard::catch(|| engine.output().iter().map(|sample| own(sample, None)).collect())
 }
 
 extern "C" fn metric_details(data: Opaque, label: RStr<'_>) -> ROption<OwnedTensor> {

@@ -17,6 +17,7 @@ use super::header::{Header, Manifest};
 use super::host_api;
 use super::types::{OwnedSample, RootRef};
 use super::wire;
+use crate::sample::Slot;
 use crate::{Constructor, Descriptor, Error, Kind, Result, Sample};
 
 /// A plugin whose library is open and whose components are known.
@@ -144,10 +145,10 @@ fn name_of(name: &str) -> RStr<'_> {
     name.into()
 }
 
-/// A sample that the other side gave away.
-pub(super) fn sample(sample: OwnedSample) -> Result<Sample> {
+/// A sample that the other side gave away; `original` gives what the call had brought it under a key.
+pub(super) fn sample(sample: OwnedSample, original: impl FnMut(&str) -> Option<Slot>) -> Result<Sample> {
     let mut tensors = sample.tensors.into_iter();
-    wire::read_sample(&sample.bytes, || match tensors.next() {
+    wire::read_answer(&sample.bytes, original, || match tensors.next() {
         Some(tensor) => tensor.into_tensor(),
         None => Err(Error::data("the plugin boundary carried fewer tensors than the sample mentions")),
     })

@@ -6,8 +6,8 @@ use abi_stable::std_types::{ROption, RResult};
 use tch::Tensor;
 
 use super::super::types::{
-    Fallible, LossCall, LossObject, MetricObject, NetworkObject, OwnedTensor, RandomState, RootRef, SampleView,
-    TensorRef, TransformObject,
+    Fallible, LossCall, LossObject, MetricObject, NetworkObject, OwnedSample, OwnedTensor, RandomState, RootRef,
+    SampleView, TensorRef, TransformObject,
 };
 use super::super::wire;
 use super::{name_of, text_of};
@@ -191,8 +191,7 @@ impl Transform for PluginTransform {
             let lent = Lent::new(sample)?;
             with_state(random, |state| (self.object.table.apply())(self.object.data, lent.view(), state))
         };
-        *sample = super::sample(self.told_of(changed, sample)?)?;
-        Ok(())
+        self.take_over(changed, sample)
     }
 
     fn apply_many(&self, sample: Sample, random: &mut Random) -> Result<Vec<Sample>> {
@@ -200,7 +199,10 @@ impl Transform for PluginTransform {
             let lent = Lent::new(&sample)?;
             with_state(random, |state| (self.object.table.apply_many())(self.object.data, lent.view(), state))
         };
-        self.told_of(many, &sample)?.into_iter().map(super::sample).collect()
+        // each of the many may be made of the same values
+        let original =
+            |key: &str| sample.slots().find(|(known, _)| *known == key).map(|(_, slot)| slot.shallow_clone());
+        self.told_of(many, &sample)?.into_iter().map(|answer| super::sample(answer, original)).collect()
     }
 
     fn is_random(&self) -> bool {
@@ -212,12 +214,19 @@ impl Transform for PluginTransform {
             let lent = Lent::new(sample)?;
             (self.object.table.prepare())(self.object.data, lent.view())
         };
-        *sample = super::sample(self.told_of(prepared, sample)?)?;
-        Ok(())
+        self.take_over(prepared, sample)
     }
 }
 
 impl PluginTransform {
+    /// Puts the answer in the place of the sample that was sent; on an error that sample stays as it was.
+    fn take_over(&self, answer: Fallible<OwnedSample>, sample: &mut Sample) -> Result<()> {
+        let answer = self.told_of(answer, sample)?;
+        let answer = super::sample(answer, |key| sample.remove_slot(key))?;
+        *sample = answer;
+        Ok(())
+    }
+
     fn told_of<T>(&self, outcome: Fallible<T>, sample: &Sample) -> Result<T> {
         if matches!(outcome, RResult::ROk(_)) {
             return told(outcome, &self.name);
@@ -245,8 +254,9 @@ struct Lent<'a> {
 
 impl<'a> Lent<'a> {
     fn new(sample: &'a Sample) -> Result<Self> {
-        let tensors = wire::tensors_of(sample).map(TensorRef::new).collect::<Result<_>>()?;
-        Ok(Self { bytes: wire::write_sample(sample), tensors })
+        let mut tensors = Vec::new();
+        let bytes = wire::write_sample(sample, None, &mut tensors);
+        Ok(Self { bytes, tensors: tensors.into_iter().map(TensorRef::new).collect::<Result<_>>()? })
     }
 
     fn view(&self) -> SampleView<'_> {

@@ -1,9 +1,25 @@
 //! Config text to resolved plan.
 //!
-//! A value's way: [`document`] (text with spans) → [`overrides`] and [`environment`] → [`variables`] → [`resolve`]
-//! (sections, components, references, expressions) → [`Plan`]. [`schema`] then checks the arguments of every component
+//! A value's way: `document` (text with spans) → `overrides` and `environment` → `variables` → `resolve`
+//! (sections, components, references, expressions) → [`Plan`]. `schema` then checks the arguments of every component
 //! against what a [`Catalog`] says about it. Each stage reports every error it finds and goes on with what is sound, so
 //! that a user sees all errors at once, each with its place in the file.
+//!
+//! ```
+//! use mmar_config::{Request, load};
+//!
+//! let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("config_train.json"), r#"{"epochs": 2, "train": {"lss": {"name": "DiceLoss"}}}"#)?;
+//! let request = Request {
+//!     mmar_root: folder.path().into(),
+//!     config: "config_train.json".into(),
+//!     overrides: vec!["epochs=10".into()],
+//!     ..Request::default()
+//! };
+//! let problems = load(&request).expect_err("`loss` is misspelt, and more is missing");
+//! assert!(problems.to_string().contains("did you mean `loss`?"));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 //!
 //! No tensors here, and no input or output but reading the two files.
 

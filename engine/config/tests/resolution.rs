@@ -279,3 +279,72 @@ fn a_missing_variable_is_one_error_however_often_it_is_used() {
     assert_eq!(diagnostics.len(), 1, "{diagnostics}");
     assert_eq!(diagnostics.iter().next().map(|diagnostic| diagnostic.context.len()), Some(1));
 }
+
+/// A part of the config, from one text up to another, goes.
+fn without(config: &str, from: &str, to: &str) -> String {
+    let start = config.find(from).unwrap_or_else(|| panic!("the config has no {from}"));
+    let end = start + config[start..].find(to).unwrap_or_else(|| panic!("the config has no {to}"));
+    format!("{}{}", &config[..start], &config[end..])
+}
+
+#[test]
+fn parts_that_need_each_other_are_checked() {
+    let validate = CONFIG.find(",\n  \"validate\"").expect("the config has it");
+    let no_validate = format!("{}\n}}\n", &CONFIG[..validate]);
+    let cases = [
+        // the object that the handler names is missing
+        (no_validate.clone(), Code::UnknownReference, "@evaluator"),
+        // dialect 4.0 names none
+        (no_validate.replace("\"validator\": \"@evaluator\", ", ""), Code::NoValidation, "no `validate` section"),
+        (
+            without(CONFIG, "    \"lr_scheduler\": {", "    \"model\"")
+                .replace("\"lr_scheduler\": \"@lr_scheduler\", ", ""),
+            Code::MissingKey,
+            "`LrScheduleHandler` needs",
+        ),
+        (without(CONFIG, ",\n    \"trainer\"", "\n  },\n  \"validate\""), Code::MissingKey, "`train` needs `trainer`"),
+        (
+            broken(&[("\"loss\": {", "\"loss\": {\"disabled\": true, ")]),
+            Code::MissingKey,
+            "`train` needs `loss`: it is disabled",
+        ),
+        (broken(&[("\"rank\": 0", "\"rank\": \"0\"")]), Code::UnexpectedType, "`rank` must be a whole number"),
+        (
+            broken(&[("\"data_list_key\": \"training\"", "\"data_list_key\": 1")]),
+            Code::UnexpectedType,
+            "`data_list_key` must be",
+        ),
+        (
+            broken(&[("\"validate\": {", "\"handlers\": [],\n  \"validate\": {")]),
+            Code::UnknownKey,
+            "at the root of a training config",
+        ),
+        (broken(&[("\"validate\": {", "\"validat\": {")]), Code::UnknownKey, "no section `validat`"),
+        (
+            broken(&[("\"args\": {\"keys\": \"image\"", "\"args\": {\"disabled\": true, \"keys\": \"image\"")]),
+            Code::UnknownArg,
+            "no argument `disabled`",
+        ),
+        (
+            broken(&[("{\"ref\": \"Spacingd\"}", "{\"ref\": \"Spacingd\", \"args\": {}}")]),
+            Code::UnknownKey,
+            "a `ref` cannot have `args`",
+        ),
+        (
+            broken(&[("\"#@model.parameters()\"", "\"@model.parameters()\"")]),
+            Code::UnsupportedExpression,
+            "without its `#`",
+        ),
+        (
+            broken(&[("\"lr\": \"{learning_rate}\"", "\"lr\": \"@model\"")]),
+            Code::InvalidArg,
+            "found the object `@model`",
+        ),
+    ];
+    for (config, code, message) in cases {
+        let diagnostics = fail(&config, &[]);
+        let found =
+            diagnostics.iter().any(|diagnostic| diagnostic.code == code && diagnostic.message.contains(message));
+        assert!(found, "{code}: {message}\n{diagnostics}");
+    }
+}

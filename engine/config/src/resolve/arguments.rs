@@ -1,7 +1,7 @@
 //! The arguments of a component: references and expressions in place of their strings.
 
 use super::root::report_unresolved;
-use super::section::Builder;
+use super::section::{Builder, Place};
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Entry, Node, Value, child_pointer};
@@ -115,6 +115,11 @@ impl Builder<'_> {
             Diagnostic::new(Code::UnknownReference, format!("`@{name}` names nothing"))
         };
         diagnostic = diagnostic.labelled(span, "no such object").pointer(pointer);
+        if name == "evaluator" && self.place == Place::Train && self.root.get("validate").is_none() {
+            let help = "add a `validate` section with an `evaluator`, or remove what runs it";
+            self.diagnostics.push(diagnostic.note("the config has no `validate` section").help(help));
+            return false;
+        }
         let known: Vec<String> = OBJECTS
             .iter()
             .filter(|object| **object == "conf" || self.has_object(object))

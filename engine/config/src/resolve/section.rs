@@ -208,7 +208,12 @@ impl<'a> Builder<'a> {
             // a disabled one has the same effect as none; an unusable one has been reported
             let disabled = node.get(key).is_some() && !Self::present(node, key);
             if (node.get(key).is_none() || disabled) && !(key == "model" && disabled) {
-                let state = if disabled { "the only one is disabled" } else { "it is missing" };
+                let state = match node.get(key).map(|node| &node.value) {
+                    None | Some(Value::Null) => "it is missing",
+                    Some(Value::Array(items)) if items.is_empty() => "the list is empty",
+                    Some(Value::Array(_)) => "all are disabled",
+                    Some(_) => "it is disabled",
+                };
                 let near = did_you_mean_help(key, node.entries().iter().map(|entry| entry.key.as_str()));
                 let help = near.unwrap_or_else(|| format!("add \"{key}\": {{\"name\": \"…\"}}"));
                 let place = node.entry(key).map_or(span, |entry| entry.key_span);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::{Kind, Tensor, nn};
 
-use super::variable::parameter;
+use super::variable::{alias, parameter};
 use super::{Layer, LayerSpec, init};
 use crate::{Error, Result};
 
@@ -198,6 +198,15 @@ impl Activation {
             return Err(Error::invalid_argument(format!("`{}` has parameters, which have no place here", spec.name)));
         }
         Ok(activation)
+    }
+
+    /// The same activation under a second name, sharing its parameter if it has one.
+    #[track_caller]
+    pub fn alias(&self, path: &nn::Path<'_>) -> Result<()> {
+        match &self.0 {
+            Function::Prelu { weight } => alias(path, "weight", weight),
+            _ => Ok(()),
+        }
     }
 
     /// Elementwise, any shape.

@@ -75,6 +75,13 @@ pub fn constant(shape: &[i64], value: f64) -> Result<Tensor> {
     Ok(Tensor::f_full(shape, value, FLOAT)?)
 }
 
+/// Gives a parameter other values: how a network replaces the initialisation of a layer.
+pub fn assign(parameter: &Tensor, values: &Tensor) -> Result<()> {
+    let mut parameter = parameter.shallow_clone();
+    let _ = tch::no_grad(|| parameter.f_copy_(values))?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,7 +55,7 @@ pub use layer::{Identity, Layer, Sequential};
 pub use linear::Linear;
 pub use norm::Norm;
 pub use spec::LayerSpec;
-pub use variable::{buffer, parameter};
+pub use variable::{alias, buffer, parameter};
 
 use crate::{Error, OneOrMany, Result};
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::{Kind, Tensor, nn};
 
-use super::variable::{buffer, name_of, parameter};
+use super::variable::{alias, buffer, name_of, parameter};
 use super::{Layer, LayerSpec, check_spatial_dims, init};
 use crate::{Error, OneOrMany, Result};
 
@@ -227,6 +227,28 @@ impl Norm {
             Function::Layer { shape } => Ok(x.f_layer_norm(shape.as_slice(), weight, bias, self.eps, true)?),
             Function::LocalResponse { size, alpha, beta, k } => local_response(x, *size, *alpha, *beta, *k),
         }
+    }
+
+    /// Gives the parameters and buffers second names; see [`alias`].
+    #[track_caller]
+    pub fn alias(&self, path: &nn::Path<'_>) -> Result<()> {
+        let running = match &self.function {
+            Function::Batch { running, .. } | Function::Instance { running, .. } => running.as_ref(),
+            _ => None,
+        };
+        let tensors = [
+            ("weight", self.weight.as_ref()),
+            ("bias", self.bias.as_ref()),
+            ("running_mean", running.map(|running| &running.mean)),
+            ("running_var", running.map(|running| &running.var)),
+            ("num_batches_tracked", running.map(|running| &running.batches)),
+        ];
+        for (name, tensor) in tensors {
+            if let Some(tensor) = tensor {
+                alias(path, name, tensor)?;
+            }
+        }
+        Ok(())
     }
 
     /// The scale, if there is one.

@@ -24,6 +24,17 @@ pub fn buffer(path: &nn::Path<'_>, name: &str, tensor: Tensor) -> Result<Tensor>
     add(path, name, tensor, false)
 }
 
+/// Gives a parameter or buffer a second name, for networks whose PyTorch class registers a module twice. Both names
+/// are keys of the checkpoint; there is one tensor.
+///
+/// # Errors
+///
+/// As [`parameter`].
+#[track_caller]
+pub fn alias(path: &nn::Path<'_>, name: &str, tensor: &Tensor) -> Result<()> {
+    add(path, name, tensor.shallow_clone(), false).map(drop)
+}
+
 #[track_caller]
 fn add(path: &nn::Path<'_>, name: &str, tensor: Tensor, trainable: bool) -> Result<Tensor> {
     if name.is_empty() || name.contains('.') {

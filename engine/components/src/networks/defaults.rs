@@ -15,8 +15,20 @@ pub(super) fn two() -> i64 {
     2
 }
 
-pub(super) fn three() -> i64 {
-    3
+pub(super) fn eight() -> i64 {
+    8
+}
+
+pub(super) fn relu_spec() -> LayerSpec {
+    LayerSpec::new("RELU").with("inplace", true)
+}
+
+pub(super) fn batch_spec() -> LayerSpec {
+    LayerSpec::new("batch")
+}
+
+pub(super) fn group_of_eight() -> LayerSpec {
+    LayerSpec::new("GROUP").with("num_groups", 8)
 }
 
 pub(super) fn three_dimensions() -> usize {
@@ -25,6 +37,15 @@ pub(super) fn three_dimensions() -> usize {
 
 pub(super) fn kernel_of_three() -> OneOrMany<i64> {
     OneOrMany::One(3)
+}
+
+/// Says that pretrained weights, which MONAI would download, are not there.
+pub(super) fn warn_of_pretrained(pretrained: bool, network: &str) {
+    if pretrained {
+        tracing::warn!(
+            "{network}: `pretrained` weights are not included, the network starts from random ones; load a checkpoint with `CheckpointLoader`"
+        );
+    }
 }
 
 /// The functions below give `Option` because `null` leaves the layer out.

@@ -12,6 +12,8 @@ use crate::{OneOrMany, Result};
 #[derive(Debug)]
 pub struct Convolution {
     conv: Box<dyn Layer>,
+    weight: Tensor,
+    bias: Option<Tensor>,
     adn: Option<Adn>,
 }
 
@@ -153,13 +155,16 @@ impl Convolution {
     /// The options contradict each other.
     #[track_caller]
     pub fn new(path: &nn::Path<'_>, options: ConvolutionOptions) -> Result<Self> {
-        let ConvolutionOptions { spatial_dims, in_channels, out_channels, .. } = options;
-        let padding = match options.padding {
+        let ConvolutionOptions { spatial_dims, in_channels, out_channels, conv_only, .. } = options;
+        let adn = options.adn.clone();
+        let padding = match options.padding.clone() {
             Some(padding) => padding,
             None => same_padding_of(&options.kernel_size, &options.dilation, spatial_dims)?,
         };
         let conv_path = path / "conv";
-        let conv: Box<dyn Layer> = if options.transposed {
+        let conv: Box<dyn Layer>;
+        let (weight, bias);
+        if options.transposed {
             let output_padding = match options.output_padding {
                 Some(padding) => padding,
                 None => {
@@ -167,28 +172,42 @@ impl Convolution {
                     OneOrMany::Many(strides.iter().map(|stride| stride - 1).collect())
                 }
             };
-            let conv = ConvTransposeOptions::new(spatial_dims, in_channels, out_channels, options.kernel_size)
+            let options = ConvTransposeOptions::new(spatial_dims, in_channels, out_channels, options.kernel_size)
                 .stride(options.strides)
                 .padding(padding)
                 .output_padding(output_padding)
                 .dilation(options.dilation)
                 .groups(options.groups)
                 .bias(options.bias);
-            Box::new(ConvTranspose::new(&conv_path, conv)?)
+            let layer = ConvTranspose::new(&conv_path, options)?;
+            (weight, bias) = (layer.weight().shallow_clone(), layer.bias().map(Tensor::shallow_clone));
+            conv = Box::new(layer);
         } else {
-            let conv = ConvOptions::new(spatial_dims, in_channels, out_channels, options.kernel_size)
+            let options = ConvOptions::new(spatial_dims, in_channels, out_channels, options.kernel_size)
                 .stride(options.strides)
                 .padding(padding)
                 .dilation(options.dilation)
                 .groups(options.groups)
                 .bias(options.bias);
-            Box::new(Conv::new(&conv_path, conv)?)
-        };
-        let adn = match options.conv_only {
+            let layer = Conv::new(&conv_path, options)?;
+            (weight, bias) = (layer.weight().shallow_clone(), layer.bias().map(Tensor::shallow_clone));
+            conv = Box::new(layer);
+        }
+        let adn = match conv_only {
             true => None,
-            false => Some(Adn::new(&(path / "adn"), &options.adn, spatial_dims, out_channels)?),
+            false => Some(Adn::new(&(path / "adn"), &adn, spatial_dims, out_channels)?),
         };
-        Ok(Self { conv, adn })
+        Ok(Self { conv, weight, bias, adn })
+    }
+
+    /// The weight of the convolution: the network's own tensor, to be initialised in another way.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The bias of the convolution.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
     }
 }
 

@@ -37,6 +37,8 @@ pub struct ResidualUnitOptions {
     pub bias: bool,
     /// Whether nothing follows the last convolution.
     pub last_conv_only: bool,
+    /// Zero padding on each side, in place of the one that keeps the size; 0 counts as none given.
+    pub padding: Option<OneOrMany<i64>>,
 }
 
 impl ResidualUnitOptions {
@@ -53,6 +55,7 @@ impl ResidualUnitOptions {
             dilation: OneOrMany::One(1),
             bias: true,
             last_conv_only: false,
+            padding: None,
         }
     }
 }
@@ -66,7 +69,10 @@ impl ResidualUnit {
     #[track_caller]
     pub fn new(path: &nn::Path<'_>, options: ResidualUnitOptions) -> Result<Self> {
         let ResidualUnitOptions { spatial_dims, in_channels, out_channels, .. } = options;
-        let padding = same_padding_of(&options.kernel_size, &options.dilation, spatial_dims)?;
+        let padding = match options.padding {
+            Some(padding) if padding != OneOrMany::One(0) => padding,
+            _ => same_padding_of(&options.kernel_size, &options.dilation, spatial_dims)?,
+        };
         let subunits = options.subunits.max(1);
         let conv_path = path / "conv";
         let mut units = Sequential::new();

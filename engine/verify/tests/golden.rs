@@ -8,11 +8,32 @@ use mmar_verify::{Outcome, run};
 
 /// Components whose every case must pass. Add a line with each component that is built.
 const EXPECTED: &[&str] = &[
+    // inferers
+    "SimpleInferer",
+    "SlidingWindowInferer",
     // metrics
     "Accuracy",
+    "ConfusionMatrix",
+    "ConfusionMatrixMetric",
     "DiceMetric",
+    "GeneralizedDiceScore",
+    "HausdorffDistance",
+    "HausdorffDistanceMetric",
+    "MeanAbsoluteError",
     "MeanDice",
+    "MeanIoU",
+    "MeanSquaredError",
+    "PeakSignalToNoiseRatio",
+    "ROCAUC",
+    "RootMeanSquaredError",
+    "SurfaceDiceMetric",
+    "SurfaceDistance",
+    "SurfaceDistanceMetric",
+    "compute_average_surface_distance",
     "compute_dice",
+    "compute_hausdorff_distance",
+    "compute_roc_auc",
+    "get_confusion_matrix",
     // losses
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",

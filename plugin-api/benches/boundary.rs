@@ -116,7 +116,7 @@ fn sample() -> Sample {
 
 #[divan::bench_group]
 mod loss {
-    use super::*;
+    use super::{Bencher, Constructor, Json, Kind, Loss, LossInput, Sample, constructor, plugin, small};
 
     fn remote() -> Box<dyn Loss> {
         let Constructor::Loss(make) = constructor(Kind::LOSS) else { unreachable!("a loss was asked for") };
@@ -159,7 +159,7 @@ mod loss {
 
 #[divan::bench_group]
 mod transform {
-    use super::*;
+    use super::{Bencher, Constructor, Json, Kind, Random, Transform, constructor, plugin, sample};
 
     fn run(bencher: Bencher<'_, '_>, transform: &dyn Transform) {
         let mut random = Random::from_seed(0);
@@ -183,7 +183,7 @@ mod transform {
 
 #[divan::bench_group]
 mod network {
-    use super::*;
+    use super::{Bencher, Constructor, Device, Json, Kind, Network, constructor, json, plugin, small};
 
     fn run(bencher: Bencher<'_, '_>, network: &dyn Network) {
         let x = small();

@@ -188,13 +188,11 @@ impl Sample {
     #[track_caller]
     pub fn tensor(&self, key: &str) -> Result<&Tensor> {
         let Some(slot) = self.values.get(key) else { return Err(self.missing(key)) };
-        match slot.tensor() {
-            Some(tensor) => Ok(tensor),
-            None => {
-                let kind = slot.value().kind();
-                Err(Error::data(format!("`{key}` is {kind}, not a tensor: load it first (`LoadImaged`)")))
-            }
+        if let Some(tensor) = slot.tensor() {
+            return Ok(tensor);
         }
+        let kind = slot.value().kind();
+        Err(Error::data(format!("`{key}` is {kind}, not a tensor: load it first (`LoadImaged`)")))
     }
 
     /// The image under a key.

@@ -56,8 +56,7 @@ pub fn inspect(file: &Path) -> Result<Inspection, LoadError> {
         let message = format!("its manifest calls the module `{module}`, which no path can name");
         return Err(LoadError::new(LoadCode::BadHeader, file, message).help(REBUILD));
     }
-    let digest = Sha256::digest(&bytes);
-    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:x}", Sha256::digest(&bytes));
     let (debug, unwinds) = (header.debug, header.unwinds);
     Ok(Inspection { file: file.to_owned(), size: bytes.len() as u64, sha256, manifest, debug, unwinds, bytes })
 }

@@ -118,8 +118,10 @@ fn link_error(file: &Path, text: &str) -> LoadError {
 }
 
 fn glibc_version() -> String {
+    // SAFETY: it takes nothing and cannot fail.
+    let version = unsafe { libc::gnu_get_libc_version() };
     // SAFETY: a static string of glibc.
-    let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+    let version = unsafe { CStr::from_ptr(version) };
     version.to_string_lossy().into_owned()
 }
 

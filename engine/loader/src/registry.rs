@@ -119,7 +119,7 @@ impl Registry {
             ComponentPath::BuiltIn { name } => self.find_built_in(kind, &name),
             ComponentPath::Plugin { folder, module, name } => {
                 let generation = self.module(&folder, &module)?;
-                self.find_in(&generation, kind, &name, id)
+                Self::find_in(&generation, kind, &name, id)
             }
         }
     }
@@ -233,7 +233,7 @@ impl Registry {
             return Ok(entry.clone());
         }
         if let Some(other) = self.built_ins.iter().find(|it| it.descriptor.answers_to(name)) {
-            return Err(self.wrong_kind(name, other.descriptor.kind, kind));
+            return Err(Self::wrong_kind(name, other.descriptor.kind, kind));
         }
         let names = self.built_ins.iter().filter(|it| it.descriptor.kind == kind);
         let names: Vec<&str> = names.flat_map(|it| spellings(&it.descriptor)).collect();
@@ -253,7 +253,7 @@ impl Registry {
         })
     }
 
-    fn find_in(&self, generation: &Generation, kind: Kind, name: &str, id: &str) -> Result<Entry, FindError> {
+    fn find_in(generation: &Generation, kind: Kind, name: &str, id: &str) -> Result<Entry, FindError> {
         let found = generation.components.iter().find(|(it, _)| it.kind == kind && it.answers_to(name));
         if let Some((descriptor, constructor)) = found {
             return Ok(Entry {
@@ -263,7 +263,7 @@ impl Registry {
             });
         }
         if let Some((other, _)) = generation.components.iter().find(|(it, _)| it.answers_to(name)) {
-            return Err(self.wrong_kind(id, other.kind, kind));
+            return Err(Self::wrong_kind(id, other.kind, kind));
         }
         if let Some(other) = generation.passed_over.iter().find(|it| it.kind == kind && it.answers_to(name)) {
             return Err(FindError {
@@ -350,7 +350,7 @@ impl Registry {
         }
     }
 
-    fn wrong_kind(&self, id: &str, found: Kind, wanted: Kind) -> FindError {
+    fn wrong_kind(id: &str, found: Kind, wanted: Kind) -> FindError {
         FindError {
             code: "wrong-kind",
             message: format!("`{id}` is a {found}, but a {wanted} is needed here"),

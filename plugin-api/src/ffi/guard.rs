@@ -39,16 +39,16 @@ pub(crate) struct Guarded<T: ?Sized> {
 
 impl<T: ?Sized> Guarded<T> {
     /// Puts a component behind a pointer; [`release`] takes it down again.
-    pub(crate) fn new(name: &'static str, component: Box<T>) -> Opaque {
+    pub(crate) fn leak(name: &'static str, component: Box<T>) -> Opaque {
         let guarded = Self { name, poison: RefCell::new(None), component: ManuallyDrop::new(component) };
         Opaque(NonNull::from(Box::leak(Box::new(guarded))).cast())
     }
 }
 
-/// Calls a component that is behind a pointer of [`Guarded::new`].
+/// Calls a component that is behind a pointer of [`Guarded::leak`].
 ///
 /// # Safety
-/// `object` came from `Guarded::<T>::new`, was not released, and no other call of it is running.
+/// `object` came from `Guarded::<T>::leak`, was not released, and no other call of it is running.
 pub(crate) unsafe fn call<T: ?Sized, R>(object: Opaque, body: impl FnOnce(&mut T) -> Result<R>) -> Fallible<R> {
     // SAFETY: the caller's promise.
     let guarded = unsafe { object.0.cast::<Guarded<T>>().as_mut() };
@@ -79,7 +79,7 @@ pub(crate) fn catch<R>(body: impl FnOnce() -> Result<R>) -> Fallible<R> {
 /// # Safety
 /// As [`call`]; the pointer is used up.
 pub(crate) unsafe fn release<T: ?Sized>(object: Opaque) {
-    // SAFETY: the caller's promise; `new` leaked the box.
+    // SAFETY: the caller's promise; `leak` leaked the box.
     let mut guarded = unsafe { Box::from_raw(object.0.cast::<Guarded<T>>().as_ptr()) };
     let outcome = run(|| {
         // SAFETY: the component is dropped only here, and `guarded` ends right after.
@@ -108,6 +108,7 @@ pub(crate) fn install_panic_hook() {
     });
 }
 
+#[expect(clippy::result_large_err, reason = "it goes across by value as it is")]
 fn run<R>(body: impl FnOnce() -> Result<R>) -> Result<Result<R>, FfiError> {
     DEPTH.set(DEPTH.get() + 1);
     let outcome = catch_unwind(AssertUnwindSafe(body));
@@ -136,7 +137,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
     text.map_or_else(|| "a panic without a message".to_owned(), plain_message)
 }
 
-/// tch panics with `called `Result::unwrap()` on an `Err` value: Torch("…")`: what libtorch said is all that counts.
+/// tch panics with the debug form of its error: what libtorch said is all that counts.
 fn plain_message(message: &str) -> String {
     let Some((_, quoted)) = message.split_once("Err` value: Torch(\"") else { return message.to_owned() };
     let quoted = quoted.trim_end().trim_end_matches("\")");
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_panic_poisons_and_says_where() {
         install_panic_hook();
-        let object = Guarded::new("Thing", Box::new(7));
+        let object = Guarded::leak("Thing", Box::new(7));
         // SAFETY: made above, one thread.
         let first = unsafe { call::<i32, ()>(object, |_| panic!("number {}", 7)) };
         let error = Error::from(first.into_result().expect_err("panicked"));
@@ -230,7 +231,7 @@ mod tests {
                 panic!("in drop");
             }
         }
-        let object = Guarded::new("Bomb", Box::new(Bomb));
+        let object = Guarded::leak("Bomb", Box::new(Bomb));
         // SAFETY: made above, used up here.
         unsafe { release::<Bomb>(object) };
         assert_eq!(DROPS.load(Ordering::Relaxed), 1);

@@ -4,7 +4,7 @@
 //!
 //! 1. [`header`]: bytes in a section of the file, readable without opening the library. They carry the ABI version and
 //!    what the plugin was built with.
-//! 2. [`types`]: a root module of functions, as abi_stable prefix types. The host compares its layout with its own
+//! 2. [`types`]: a root module of functions, as `abi_stable` prefix types. The host compares its layout with its own
 //!    before it calls anything.
 //! 3. objects: for each component a pointer with a table of functions. [`export`] makes them on the plugin's side out of
 //!    the traits of this crate, [`import`] makes the same traits out of them on the host's side.

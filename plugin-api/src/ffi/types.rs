@@ -3,6 +3,7 @@
 #![allow(
     non_local_definitions,
     unreachable_pub,
+    clippy::expl_impl_clone_on_copy,
     clippy::undocumented_unsafe_blocks,
     clippy::multiple_unsafe_ops_per_block,
     clippy::allow_attributes_without_reason,

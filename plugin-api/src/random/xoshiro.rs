@@ -10,7 +10,7 @@ pub(super) struct Xoshiro256PlusPlus {
 }
 
 impl Xoshiro256PlusPlus {
-    /// Fills the state from SplitMix64, as the authors recommend.
+    /// Fills the state from `SplitMix64`, as the authors recommend.
     pub(super) fn from_seed(mut seed: u64) -> Self {
         let s = std::array::from_fn(|_| {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);

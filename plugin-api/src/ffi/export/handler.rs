@@ -14,7 +14,7 @@ use crate::{CheckpointRequest, Engine, EngineState, Handler, Result, Sample};
 pub(super) fn handler(name: &'static str, handler: Box<dyn Handler>) -> HandlerObject {
     const TABLE: &WithMetadata<HandlerTable> =
         &WithMetadata::new(HandlerTable { release: release_handler, handle, state, load_state });
-    HandlerObject { data: Guarded::new(name, handler), table: HandlerTableRef(TABLE.static_as_prefix()) }
+    HandlerObject { data: Guarded::leak(name, handler), table: HandlerTableRef(TABLE.static_as_prefix()) }
 }
 
 extern "C" fn release_handler(object: Opaque) {

@@ -73,7 +73,7 @@ extern "C" fn construct<P: Plugin>() -> RootModuleResult {
 
 fn components(plugin: PluginRef) -> &'static [Registration] {
     // SAFETY: the host hands back what `construct` put into the root module.
-    unsafe { *plugin.0.cast::<&'static [Registration]>().as_ref() }
+    unsafe { plugin.0.cast::<&'static [Registration]>().as_ref() }
 }
 
 extern "C" fn init(_: PluginRef, host: HostApiRef) -> Fallible<()> {

@@ -48,13 +48,13 @@ pub(super) fn network(name: &'static str, built: BuiltNetwork) -> Result<OwnedNe
     });
     let state = built.state.into_iter().map(|it| named(it.name, it.tensor, it.trainable)).collect::<Result<_>>()?;
     let table = NetworkTableRef(TABLE.static_as_prefix());
-    Ok(OwnedNetwork { object: NetworkObject { data: Guarded::new(name, built.network), table }, state })
+    Ok(OwnedNetwork { object: NetworkObject { data: Guarded::leak(name, built.network), table }, state })
 }
 
 pub(super) fn loss(name: &'static str, loss: Box<dyn Loss>) -> LossObject {
     const TABLE: &WithMetadata<LossTable> =
         &WithMetadata::new(LossTable { release: release_loss, forward: loss_forward, forward_full: loss_forward_full });
-    LossObject { data: Guarded::new(name, loss), table: LossTableRef(TABLE.static_as_prefix()) }
+    LossObject { data: Guarded::leak(name, loss), table: LossTableRef(TABLE.static_as_prefix()) }
 }
 
 pub(super) fn metric(name: &'static str, metric: Box<dyn Metric>) -> MetricObject {
@@ -66,7 +66,7 @@ pub(super) fn metric(name: &'static str, metric: Box<dyn Metric>) -> MetricObjec
         details: metric_details,
         results: metric_results,
     });
-    MetricObject { data: Guarded::new(name, metric), table: MetricTableRef(TABLE.static_as_prefix()) }
+    MetricObject { data: Guarded::leak(name, metric), table: MetricTableRef(TABLE.static_as_prefix()) }
 }
 
 pub(super) fn transform(name: &'static str, transform: Box<dyn Transform>) -> TransformObject {
@@ -77,7 +77,7 @@ pub(super) fn transform(name: &'static str, transform: Box<dyn Transform>) -> Tr
         apply_many: transform_apply_many,
         prepare: transform_prepare,
     });
-    TransformObject { data: Guarded::new(name, transform), table: TransformTableRef(TABLE.static_as_prefix()) }
+    TransformObject { data: Guarded::leak(name, transform), table: TransformTableRef(TABLE.static_as_prefix()) }
 }
 
 trampoline! {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use abi_stable::library::{AbiHeader, AbiHeaderRef, LibraryError};
+use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, LibraryError};
 use abi_stable::std_types::RStr;
 use serde_json::Value as Json;
 
@@ -68,9 +68,11 @@ impl PluginLibrary {
     /// ([`AbiVersion::accepts`](super::header::AbiVersion::accepts), the same libtorch), and the library stays open
     /// until the process ends.
     pub unsafe fn from_raw(address: NonNull<c_void>, manifest: &Manifest) -> Result<Self, PluginError> {
-        // SAFETY: the caller's promise; a reference to the header is what `AbiHeaderRef` is, transparently.
-        let header = unsafe { std::mem::transmute::<&'static AbiHeader, AbiHeaderRef>(address.cast().as_ref()) };
-        let root = header.upgrade().and_then(|library| library.init_root_module::<RootRef>());
+        // SAFETY: the caller's promise; every version of abi_stable begins its static with this header.
+        let header: &'static AbiHeader = unsafe { address.cast().as_ref() };
+        // SAFETY: a reference to the header is what `AbiHeaderRef` is, transparently.
+        let header = unsafe { std::mem::transmute::<&'static AbiHeader, AbiHeaderRef>(header) };
+        let root = header.upgrade().and_then(LibHeader::init_root_module::<RootRef>);
         let root = root.map_err(|error| layout_error(&error))?;
         let plugin = root.plugin();
         (root.init())(plugin, host_api::host_api())
@@ -163,7 +165,7 @@ fn nonsense(message: String) -> PluginError {
     PluginError { step: PluginStep::Describe, message, detail: None }
 }
 
-/// abi_stable's messages run to hundreds of lines: the first ones name the type, the rest is detail.
+/// The messages of `abi_stable` run to hundreds of lines: the first ones name the type, the rest is detail.
 fn layout_error(error: &LibraryError) -> PluginError {
     let text = error.to_string();
     let telling: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

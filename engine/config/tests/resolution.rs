@@ -340,6 +340,14 @@ fn parts_that_need_each_other_are_checked() {
             Code::InvalidArg,
             "found the object `@model`",
         ),
+        (broken(&[("\"name\": \"DiceLoss\"", "\"name\": null")]), Code::MissingKey, "neither `name` nor `path`"),
+        (broken(&[("\"ref\": \"Spacingd\"", "\"ref\": null")]), Code::UnexpectedType, "`ref` must be"),
+        (
+            broken(&[("\"dataloader\": {", "\"dataloader\": [], \"_\": {")]),
+            Code::MissingKey,
+            "`dataloader`: the list is empty",
+        ),
+        (broken(&[("\"train\": {", "\"train\": [], \"_\": {")]), Code::UnexpectedType, "`train` must be an object"),
     ];
     for (config, code, message) in cases {
         let diagnostics = fail(&config, &[]);
@@ -347,4 +355,60 @@ fn parts_that_need_each_other_are_checked() {
             diagnostics.iter().any(|diagnostic| diagnostic.code == code && diagnostic.message.contains(message));
         assert!(found, "{code}: {message}\n{diagnostics}");
     }
+}
+
+/// Adds the pointers of all values below a value.
+fn pointers(value: &Json, pointer: &str, all: &mut Vec<String>) {
+    if !pointer.is_empty() {
+        all.push(pointer.to_owned());
+    }
+    let children: Vec<(String, &Json)> = match value {
+        Json::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Json::Array(items) => items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, child) in children {
+        pointers(child, &format!("{pointer}/{key}"), all);
+    }
+}
+
+#[test]
+fn any_value_in_any_place_is_answered() {
+    const ODD: [&str; 12] = [
+        "null",
+        "true",
+        "-3",
+        "0.5",
+        "\"\"",
+        "\"ä…\"",
+        "\"{nope}\"",
+        "\"@nope\"",
+        "\"#nope\"",
+        "[]",
+        "[null, {}]",
+        "{\"name\": 1}",
+    ];
+    let archive = Archive::new(CONFIG);
+    let config: Json = serde_json::from_str(CONFIG).expect("JSON");
+    let mut places = Vec::new();
+    pointers(&config, "", &mut places);
+    assert!(places.len() > 200, "{}", places.len());
+    let mut refused = 0;
+    for place in &places {
+        for value in ODD {
+            let set = format!("{place}={value}");
+            match archive.load(&[&set]) {
+                Ok(plan) => drop(plan.show().to_string()),
+                Err(diagnostics) => {
+                    refused += 1;
+                    let text = diagnostics.to_string();
+                    assert!(diagnostics.has_errors() && text.contains("error["), "{set}: {text}");
+                    for diagnostic in &diagnostics {
+                        assert!(!diagnostic.message.is_empty() && !diagnostic.message.ends_with('.'), "{set}: {text}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > places.len() * ODD.len() / 2, "only {refused} of {} were refused", places.len() * ODD.len());
 }

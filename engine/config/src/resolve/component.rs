@@ -43,7 +43,8 @@ impl Builder<'_> {
         self.check_component_keys(node, pointer, slot);
         let name = self.text(node, "name", pointer);
         let path = self.text(node, "path", pointer);
-        let named = node.get("path").or_else(|| node.get("name"));
+        let given = |key| node.get(key).filter(|node| !matches!(node.value, Value::Null));
+        let named = given("path").or_else(|| given("name"));
         let Some(named) = named else {
             self.push(
                 Diagnostic::new(Code::MissingKey, format!("the {} has neither `name` nor `path`", slot.what))
@@ -89,14 +90,15 @@ impl Builder<'_> {
         let pointer = child_pointer(pointer, "args");
         match &args.value {
             Value::Object(_) => Some(self.arguments(args, &pointer)),
-            Value::Null | Value::Invalid => None,
+            Value::Null => None,
+            Value::Invalid => Some(args.clone()),
             Value::Unresolved { .. } => {
                 report_unresolved(args, &pointer, self.variables, self.diagnostics);
-                None
+                Some(Node::new(args.span, Value::Invalid))
             }
             _ => {
                 self.expected(args, &pointer, "`args`", "an object of arguments");
-                None
+                Some(Node::new(args.span, Value::Invalid))
             }
         }
     }

@@ -56,14 +56,27 @@ impl Loaded {
     }
 
     /// The plan, or the errors.
-    pub(crate) fn into_plan(self) -> Result<Plan, Diagnostics> {
+    pub(crate) fn into_plan(mut self) -> Result<Plan, Diagnostics> {
+        let has_errors = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let Some(mut parts) = self.parts.filter(|_| !has_errors) else {
+            return Err(Diagnostics::new(self.sources, self.diagnostics));
+        };
+        let epochs = parts.settings.epochs.unwrap_or(1);
+        let settings = parts.settings.clone();
+        let mut finish = |draft: Option<Draft>, epochs| {
+            let (name, span) = draft.as_ref().map(|draft| (draft.name, draft.span))?;
+            let section = draft.and_then(|draft| draft.finish(&settings, epochs));
+            if section.is_none() {
+                // what is missing should have been reported where it is missing
+                let message = format!("`{name}` lacks a part that it needs");
+                self.diagnostics.push(Diagnostic::new(Code::MissingKey, message).at(span).pointer(format!("/{name}")));
+            }
+            section
+        };
+        let train = finish(parts.train.take(), epochs);
+        let validate = finish(parts.validate.take(), 1);
         let diagnostics = Diagnostics::new(Arc::clone(&self.sources), self.diagnostics);
-        let Some(parts) = self.parts.filter(|_| !diagnostics.has_errors()) else { return Err(diagnostics) };
-        let epochs = parts.settings.epochs;
-        // a required part that is missing has been reported, so `finish` gives a section for every draft here
-        let train = parts.train.and_then(|draft| draft.finish(&parts.settings, epochs.unwrap_or(1)));
-        let validate = parts.validate.and_then(|draft| draft.finish(&parts.settings, 1));
-        if train.is_none() && validate.is_none() {
+        if diagnostics.has_errors() {
             return Err(diagnostics);
         }
         Ok(Plan {

@@ -33,6 +33,9 @@ impl Builder<'_> {
                     .help("write the whole component, or change the one in `train`"),
             );
         }
+        if let Some(name) = node.get("ref").filter(|name| matches!(name.value, Value::Null)) {
+            self.expected(name, &child_pointer(pointer, "ref"), "`ref`", "the name of a component of `train`");
+        }
         let name = self.text(node, "ref", pointer)?;
         let train = self.root.get("train").unwrap_or(self.root);
         // the list of the same name comes first: `Activationsd` may stand in several
@@ -58,6 +61,10 @@ impl Builder<'_> {
         let Some((target, item)) =
             first.filter(|(_, item)| !is_off(item)).or_else(|| matching.find(|(_, item)| !is_off(item))).or(first)
         else {
+            // a list that is none has been reported
+            if train.get(list_key).is_some_and(|list| !matches!(list.value, Value::Array(_) | Value::Null)) {
+                return None;
+            }
             let labels: Vec<String> = candidates.iter().map(|(_, item)| id(item).label().to_owned()).collect();
             let help = did_you_mean_help(&name, labels.iter().map(String::as_str));
             let span = node.get("ref").map_or(node.span, |node| node.span);

@@ -21,8 +21,17 @@ pub(super) fn section_keys(role: Role) -> &'static [&'static str] {
 
 /// What the config is for.
 pub(super) fn role(config: &Node, errors: &mut Vec<Diagnostic>) -> Option<Role> {
-    if config.get("train").is_some() {
-        return Some(Role::Train);
+    if let Some(train) = config.get("train") {
+        if matches!(train.value, Value::Object(_)) {
+            return Some(Role::Train);
+        }
+        // everything else refers to it
+        errors.push(
+            Diagnostic::new(Code::UnexpectedType, format!("`train` must be an object, found {}", train.described()))
+                .labelled(train.span, "expected an object")
+                .pointer("/train"),
+        );
+        return None;
     }
     if let Some(validate) = config.entry("validate") {
         errors.push(
@@ -64,6 +73,7 @@ fn near_root_key(config: &Node, wanted: &str) -> Option<String> {
 pub(super) fn dialect(variables: &Variables, errors: &mut Vec<Diagnostic>) -> Dialect {
     let Some(node) = variables.value("CLARA_TRAIN_VERSION") else { return Dialect::V40 };
     let version = match &node.value {
+        Value::Invalid | Value::Unresolved { .. } => return Dialect::V41,
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),

@@ -159,6 +159,9 @@ fn schedule_handler(section: &Draft, train: Option<&Draft>, diagnostics: &mut Ve
 /// `ValidationHandler` and the `validate` section need each other.
 fn validation(train: &Draft, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let validate = root.entry("validate");
+    // what is no list of handlers has been reported
+    let handlers = root.get("train").and_then(|train| train.get("handlers"));
+    let is_list = handlers.is_none_or(|handlers| matches!(handlers.value, Value::Array(_) | Value::Null));
     let handler = train.handlers.iter().find(|handler| is_named(handler, "ValidationHandler"));
     match (handler, validate) {
         (Some(handler), None) => {
@@ -172,7 +175,7 @@ fn validation(train: &Draft, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
                 );
             }
         }
-        (None, Some(validate)) if !is_own_handler(&train.handlers) => diagnostics.push(
+        (None, Some(validate)) if is_list && !is_own_handler(&train.handlers) => diagnostics.push(
             Diagnostic::warning(Code::NoValidation, "`validate` never runs: `train` has no `ValidationHandler`")
                 .labelled(validate.key_span, "never runs")
                 .pointer("/validate")

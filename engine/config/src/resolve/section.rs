@@ -25,6 +25,10 @@ const HANDLER: Slot = Slot::new("handler", "handler", &["rank"]);
 const TRAINER: Slot = Slot::new("trainer", "trainer", &[]);
 const EVALUATOR: Slot = Slot::new("evaluator", "evaluator", &[]);
 
+/// Keys that hold lists of objects; a list under any other key holds alternatives.
+const LISTS: [&str; 6] =
+    ["pre_transforms", "post_transforms", "handlers", "metrics", "key_metric", "additional_metrics"];
+
 /// A section of which parts may be missing.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -300,19 +304,28 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Where an object of this name would stand.
+    fn places_of(&self, name: &str) -> impl Iterator<Item = &Node> {
+        let known = super::keys::SECTION_KEYS.contains(&name);
+        // `train` borrows nothing from `validate` but its evaluator
+        let borrows = self.place == Place::Validate || name == "evaluator";
+        let sections = self.object_sections().into_iter().enumerate();
+        sections.filter(move |&(distance, _)| known && (distance == 0 || borrows)).map(|(_, section)| section)
+    }
+
     /// Whether the run has an object of this name.
     pub(super) fn has_object(&self, name: &str) -> bool {
-        let sections = self.object_sections();
-        sections.iter().enumerate().any(|(distance, section)| {
-            // `train` borrows nothing from `validate` but its evaluator
-            let visible = distance == 0 || self.place == Place::Validate || name == "evaluator";
-            visible && super::keys::SECTION_KEYS.contains(&name) && Self::present(section, name)
-        })
+        self.places_of(name).any(|section| Self::present(section, name))
     }
 
     /// Whether an object is there, but disabled.
     pub(super) fn is_disabled(&self, name: &str) -> bool {
-        !self.has_object(name) && self.object_sections().iter().any(|section| section.get(name).is_some())
+        let is_there = |node: &Node| match &node.value {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            _ => true,
+        };
+        !self.has_object(name) && self.places_of(name).filter_map(|section| section.get(name)).any(is_there)
     }
 
     /// Whether a section has an enabled object of this name.
@@ -321,9 +334,10 @@ impl<'a> Builder<'a> {
             |node: &Node| !matches!(node.get("disabled").map(|disabled| &disabled.value), Some(Value::Bool(true)));
         match section.get(name) {
             None => false,
-            // a list of transforms is an object even when it is empty; a list of models or losses needs one that is on
+            // a list of transforms is an object even when it is empty; a list of alternatives needs one that is on
             Some(node) => match &node.value {
-                Value::Array(items) if matches!(name, "model" | "loss" | "optimizer") => items.iter().any(is_on),
+                Value::Array(_) if LISTS.contains(&name) => true,
+                Value::Array(items) => items.iter().any(is_on),
                 Value::Null => false,
                 _ => is_on(node),
             },

@@ -28,6 +28,9 @@ pub(super) fn component(component: &Component, found: &Found, diagnostics: &mut 
     let pointer = child_pointer(&component.pointer, "args");
     let no_arguments = Node::new(component.span, Value::Object(Vec::new()));
     let node = component.node.as_deref().unwrap_or(&no_arguments);
+    if matches!(node.value, Value::Invalid) {
+        return;
+    }
     // an enum of argument structs: each alternative is a whole set of arguments
     let schema = best_branch(node, deref(root, root), root);
     validator.object(node, schema, &pointer, &Owner::Component(component));

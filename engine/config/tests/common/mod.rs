@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test binary uses its part")]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use mmar_config::{Catalog, ComponentId, Diagnostics, Found, Lookup, Plan, Request, Unknown, Unusable, load_checked};
 use serde_json::{Value as Json, json};
@@ -84,7 +85,7 @@ impl Catalog for TestCatalog {
         }
         let short = lookup.rsplit('.').next().unwrap_or_default();
         let plugin = lookup.starts_with("BYOC.my") || lookup.starts_with("my");
-        let known = schemas();
+        let known = &*SCHEMAS;
         match known.iter().find(|(known_kind, name, _)| *known_kind == kind && *name == short) {
             Some((_, name, schema)) => Lookup::Found(Found {
                 name: if plugin { format!("BYOC.myLoss.{name}") } else { (*name).to_owned() },
@@ -109,6 +110,8 @@ impl Catalog for TestCatalog {
 fn object(properties: Json, required: &[&str]) -> Json {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
+
+static SCHEMAS: LazyLock<Vec<(&str, &str, Json)>> = LazyLock::new(schemas);
 
 fn schemas() -> Vec<(&'static str, &'static str, Json)> {
     let keys = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }], "description": "keys of the sample" });

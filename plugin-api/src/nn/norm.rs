@@ -332,9 +332,10 @@ mod tests {
         let store = nn::VarStore::new(Device::Cpu);
         let batch = norm(&store, &"BATCH".into());
         let x = Tensor::rand([2, 4, 3, 3], (Kind::Float, Device::Cpu)) + 5.0;
-        batch.forward(&x, true).unwrap();
-        batch.forward(&x, true).unwrap();
-        batch.forward(&x, false).unwrap();
+        for train in [true, true, false] {
+            let y = batch.forward(&x, train).unwrap();
+            assert_eq!(y.size(), x.size());
+        }
         let state = store.variables();
         assert_eq!(state["num_batches_tracked"].kind(), Kind::Int64);
         assert_eq!(state["num_batches_tracked"].int64_value(&[]), 2);

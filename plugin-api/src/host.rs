@@ -5,5 +5,5 @@ pub use crate::ffi::header::{
     ABI, AbiVersion, Header, HeaderError, LIBTORCH, LIBTORCH_FLAVOUR, MAGIC, Manifest, PluginIdentity, RUSTC, SECTION,
     TARGET,
 };
-pub use crate::ffi::host_api::set_cancelled;
+pub use crate::ffi::host_api::cancel_by;
 pub use crate::ffi::import::{PluginError, PluginLibrary, PluginStep};

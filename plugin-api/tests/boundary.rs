@@ -1,7 +1,10 @@
 //! Components of each kind through the plugin boundary, linked into the test instead of opened from a file: what they do
 //! there must be what they do when called directly.
 
-use byoc::host::{PluginLibrary, set_cancelled};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use byoc::host::{PluginLibrary, cancel_by};
 use byoc::{
     CheckpointRequest, Component, Constructor, Engine, EngineRole, EngineState, Error, ErrorCode, Event, Handler,
     Image, Kind, Loss, LossInput, Metric, Network, NetworkComponent, Random, Result, Sample, Transform,
@@ -457,9 +460,10 @@ fn a_handlers_requests_are_carried_out_when_it_returns() {
     assert_eq!(handler.state().expect("a state"), json!({"seen": 2}));
     handler.load_state(&json!({"seen": 40})).expect("taken");
     assert!(handler.load_state(&json!({})).is_err());
-    set_cancelled(true);
+    let flag = Arc::new(AtomicBool::new(true));
+    cancel_by(Arc::clone(&flag));
     let error = handler.handle(Event::IterationCompleted, &mut engine).expect_err("cancelled");
-    set_cancelled(false);
+    flag.store(false, Ordering::Relaxed);
     assert_eq!(error.message(), "`Asker` panicked: the user wants to stop");
 }
 

@@ -1,7 +1,7 @@
 //! What the host offers to plugins, and how a plugin reaches it.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::RStr;
@@ -12,8 +12,8 @@ use super::types::{HostApi, HostApiRef};
 /// The host of this image, if this image is a plugin that was initialised.
 static HOST: OnceLock<HostApiRef> = OnceLock::new();
 
-/// Whether the user wants the run to end; the host's own.
-static CANCELLED: AtomicBool = AtomicBool::new(false);
+/// What says whether the user wants the run to end; the host's own.
+static CANCELLED: RwLock<Option<Arc<AtomicBool>>> = RwLock::new(None);
 
 /// The functions that this image offers when it is the host.
 pub(crate) fn host_api() -> HostApiRef {
@@ -30,19 +30,20 @@ pub(crate) fn connect(host: HostApiRef) {
     }
 }
 
-/// Whether the user wants the run to end. Components that compute for long ask now and then and return early, with an
-/// error or with what they have.
+/// Whether the user wants the run to end: the step is finished and saved, then the run stops. Components that work for
+/// long beside their step (a handler that uploads, say) ask now and then, and leave the rest out.
 pub fn cancelled() -> bool {
-    HOST.get().map_or_else(|| CANCELLED.load(Ordering::Relaxed), |host| host.cancelled()())
+    HOST.get().map_or_else(|| host_cancelled(), |host| host.cancelled()())
 }
 
-/// Sets what [`cancelled`] answers, here and in every plugin.
-pub fn set_cancelled(cancelled: bool) {
-    CANCELLED.store(cancelled, Ordering::Relaxed);
+/// Makes a flag what [`cancelled`] answers, here and in every plugin.
+pub fn cancel_by(flag: Arc<AtomicBool>) {
+    *CANCELLED.write().unwrap_or_else(PoisonError::into_inner) = Some(flag);
 }
 
 extern "C" fn host_cancelled() -> bool {
-    CANCELLED.load(Ordering::Relaxed)
+    let flag = CANCELLED.read().unwrap_or_else(PoisonError::into_inner);
+    flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
 extern "C" fn host_log_enabled(level: u32, target: RStr<'_>) -> bool {

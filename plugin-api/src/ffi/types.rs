@@ -317,3 +317,44 @@ impl RootModule for RootRef {
     // the major, in the form that abi_stable lets pass
     const VERSION_STRINGS: VersionStrings = VersionStrings::new("1.0.0");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi_stable::prefix_type::PrefixTypeTrait;
+
+    /// The boundary as ABI 1.0 has it. When this fails you have changed the ABI: a function added at the end of a table
+    /// is a minor version (raise [`ABI`](super::super::header::ABI), add the name here); anything else is a major one.
+    #[test]
+    fn the_tables_are_those_of_this_abi_version() {
+        assert_eq!(super::super::header::ABI.to_string(), "1.0");
+        fn names<T: PrefixTypeTrait>() -> String {
+            T::PT_LAYOUT.get_field_names().collect::<Vec<_>>().join(" ")
+        }
+        for (found, expected) in [
+            (names::<NetworkTable>(), "release forward forward_all"),
+            (names::<LossTable>(), "release forward forward_full"),
+            (names::<MetricTable>(), "release reset update compute details results"),
+            (names::<TransformTable>(), "release is_random apply apply_many prepare"),
+            (names::<HandlerTable>(), "release handle state load_state"),
+            (names::<EngineTable>(), "state output metric_details"),
+            (names::<HostApi>(), "log_enabled log cancelled"),
+            (
+                names::<Root>(),
+                "plugin init describe create_network create_loss create_metric create_transform create_handler",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+        let sizes = [
+            size_of::<FfiError>(),
+            size_of::<SampleView<'_>>(),
+            size_of::<OwnedSample>(),
+            size_of::<OwnedNamedTensor>(),
+            size_of::<LossCall<'_>>(),
+            size_of::<OwnedNetwork>(),
+            size_of::<EngineRef>(),
+        ];
+        assert_eq!(sizes, [152, 32, 64, 48, 88, 48, 16]);
+    }
+}

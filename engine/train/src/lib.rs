@@ -34,6 +34,7 @@ pub use summary::Summary;
 ///
 /// Whatever keeps the run from its end, with what was saved where; an interrupted run is one of them.
 pub fn train(request: &RunRequest, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    byoc::host::cancel_by(interrupt.flag());
     workflow::guard::run(|| run::train(request, observer, interrupt))
 }
 
@@ -43,5 +44,6 @@ pub fn train(request: &RunRequest, observer: &mut dyn Observer, interrupt: &Inte
 ///
 /// As [`train`].
 pub fn evaluate(request: &RunRequest, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    byoc::host::cancel_by(interrupt.flag());
     workflow::guard::run(|| run::evaluate(request, observer, interrupt))
 }

@@ -323,14 +323,15 @@ mod tests {
     use super::*;
     use abi_stable::prefix_type::PrefixTypeTrait;
 
+    fn names<T: PrefixTypeTrait>() -> String {
+        T::PT_LAYOUT.get_field_names().collect::<Vec<_>>().join(" ")
+    }
+
     /// The boundary as ABI 1.0 has it. When this fails you have changed the ABI: a function added at the end of a table
     /// is a minor version (raise [`ABI`](super::super::header::ABI), add the name here); anything else is a major one.
     #[test]
     fn the_tables_are_those_of_this_abi_version() {
         assert_eq!(super::super::header::ABI.to_string(), "1.0");
-        fn names<T: PrefixTypeTrait>() -> String {
-            T::PT_LAYOUT.get_field_names().collect::<Vec<_>>().join(" ")
-        }
         for (found, expected) in [
             (names::<NetworkTable>(), "release forward forward_all"),
             (names::<LossTable>(), "release forward forward_full"),

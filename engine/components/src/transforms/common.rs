@@ -109,7 +109,7 @@ pub(super) fn map_values(tensor: &Tensor, change: impl Fn(f32) -> f32 + Sync) ->
 /// A numeric type by numpy's or PyTorch's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub enum Dtype {
+pub(super) enum Dtype {
     /// float32
     #[serde(rename = "float32", alias = "float", alias = "torch.float32", alias = "torch.float", alias = "np.float32")]
     Float32,
@@ -168,7 +168,7 @@ pub(super) fn cast(tensor: &Tensor, dtype: Option<Dtype>) -> Result<Tensor> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum GridMode {
+pub(super) enum GridMode {
     /// Linear along each axis, in 2-D and in 3-D.
     Bilinear,
     /// The nearest voxel.
@@ -179,7 +179,7 @@ pub enum GridMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum GridPadding {
+pub(super) enum GridPadding {
     /// The nearest voxel of the border.
     Border,
     /// Zeros.

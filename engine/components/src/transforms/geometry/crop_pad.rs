@@ -12,7 +12,7 @@ use crate::transforms::common::spatial_shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum PadMode {
+pub(in crate::transforms) enum PadMode {
     /// One value, 0 if none is given.
     Constant,
     /// The voxel at the border.

@@ -8,8 +8,8 @@ mod history;
 mod resample;
 mod resize;
 
-pub(super) use axes::{flip, reorient, rotate90, spatial_axes};
-pub(super) use crop_pad::{PadMode, crop, pad, symmetric_pad};
-pub(super) use history::{Operation, record, undo};
-pub(super) use resample::{Sampling, resample_to, warp};
-pub(super) use resize::{ResizeMode, resize};
+pub(in crate::transforms) use axes::{flip, reorient, rotate90, spatial_axes};
+pub(in crate::transforms) use crop_pad::{PadMode, crop, pad, symmetric_pad};
+pub(in crate::transforms) use history::{Operation, record, undo};
+pub(in crate::transforms) use resample::{Sampling, resample_to, warp};
+pub(in crate::transforms) use resize::{ResizeMode, resize};

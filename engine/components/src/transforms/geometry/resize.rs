@@ -12,7 +12,7 @@ use crate::transforms::common::spatial_shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-pub enum ResizeMode {
+pub(in crate::transforms) enum ResizeMode {
     /// The voxel at the scaled index, rounded down.
     Nearest,
     /// The voxel at the scaled centre.

@@ -2,10 +2,10 @@
     not(test),
     expect(non_snake_case, reason = "the module name that configs use: `myTransformation.MyRandAdditiveNoised`")
 )]
-//! A transform of your own, as a plugin: noise that is added to images, now and then.
+//! A transform of your own, as a plugin: noise that augments the training images.
 //!
-//! In a config: `{ "path": "BYOC.myTransformation.MyRandAdditiveNoised", "args": { "keys": "image", "prob": 0.5,
-//! "max_add": 0.4 } }`.
+//! In a config, after the crop:
+//! `{ "path": "BYOC.myTransformation.MyRandAdditiveNoised", "args": { "keys": "image", "prob": 0.5, "max_add": 0.4 } }`.
 
 use byoc::{Component, Error, Keys, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
@@ -16,66 +16,68 @@ byoc::export_plugin! {
     transforms: [MyRandAdditiveNoised],
 }
 
-/// Adds uniform noise to images, with a given probability.
+/// Adds uniform noise to images at random.
+///
+/// One field of noise, 0 to `max_add`, is added to every channel of every key.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MyRandAdditiveNoisedArgs {
-    /// Keys of the images. All get the same noise, so they must have the same size.
+    /// Keys of the images, (channels, spatial…) and all of one spatial shape.
     pub keys: Keys,
-    /// How often noise is added.
-    #[serde(default = "default_prob")]
+    /// Probability that anything is added.
+    #[serde(default = "default_probability")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub prob: f64,
-    /// The noise is between 0 and this.
-    #[serde(default = "default_max_add")]
+    /// What is added to a voxel at most.
+    #[serde(default = "default_maximum")]
     pub max_add: f64,
 }
 
-fn default_prob() -> f64 {
-    0.1
+fn default_probability() -> f64 {
+    0.5
 }
 
-fn default_max_add() -> f64 {
-    0.1
+fn default_maximum() -> f64 {
+    0.5
 }
 
-/// The transform. Images (C, X, Y[, Z]); the noise is one channel that is added to each.
-#[derive(Debug)]
-pub struct MyRandAdditiveNoised {
-    args: MyRandAdditiveNoisedArgs,
-}
+/// See [`MyRandAdditiveNoisedArgs`].
+pub struct MyRandAdditiveNoised(MyRandAdditiveNoisedArgs);
 
 impl Component for MyRandAdditiveNoised {
     type Args = MyRandAdditiveNoisedArgs;
 
     fn new(args: MyRandAdditiveNoisedArgs) -> Result<Self> {
         if !(0.0..=1.0).contains(&args.prob) {
-            return Err(Error::invalid_argument(format!("`prob` must be between 0 and 1, found {}", args.prob)));
+            return Err(Error::invalid_argument(format!("`prob` is {}, but must lie between 0 and 1", args.prob)));
         }
-        if args.keys.is_empty() {
-            return Err(Error::invalid_argument("`keys` must name at least one image"));
-        }
-        Ok(Self { args })
+        Ok(Self(args))
     }
 }
 
 impl Transform for MyRandAdditiveNoised {
     fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
-        if !random.chance(self.args.prob) {
+        let Self(args) = self;
+        let Some(first) = args.keys.iter().next() else { return Ok(()) };
+        if !random.chance(args.prob) {
             return Ok(());
         }
-        let mut noise = None;
-        for key in &self.args.keys {
+        // one channel, which broadcasts over those of each image
+        let mut shape = sample.tensor(first)?.size();
+        let Some(channels) = shape.first_mut() else {
+            return Err(Error::data(format!("`{first}` is a single number, not an image")));
+        };
+        *channels = 1;
+        let noise = random.uniform_tensor(&shape).f_mul_scalar(args.max_add)?;
+        for key in &args.keys {
             let image = sample.tensor(key)?;
-            let noise = match &mut noise {
-                Some(noise) => noise,
-                // the first image has the size; the channels share the noise
-                none => none.insert(random.uniform_tensor(&image.size()[1..]).f_mul_scalar(self.args.max_add)?),
-            };
-            let noisy = image.f_add(noise).map_err(|error| {
-                let sizes = format!("`{key}` is {:?}, the noise is {:?}", image.size(), noise.size());
-                Error::from(error).context(format!("all `keys` must have the same size: {sizes}"))
-            })?;
+            if image.size().get(1..) != shape.get(1..) {
+                let size = image.size();
+                return Err(Error::data(format!(
+                    "`{key}` has shape {size:?}, but the noise was made for `{first}`: {shape:?}"
+                )));
+            }
+            let noisy = image.f_add(&noise.f_to_device(image.device())?)?;
             sample.set_tensor(key, noisy)?;
         }
         Ok(())

@@ -20,7 +20,8 @@ fn samplings(
     corners: &OneOrMany<bool>,
 ) -> Result<Vec<Sampling>> {
     let n = keys.len();
-    let (modes, paddings, corners) = (mode.repeat(n, "mode")?, padding.repeat(n, "padding_mode")?, corners.repeat(n, "align_corners")?);
+    let (modes, paddings, corners) =
+        (mode.repeat(n, "mode")?, padding.repeat(n, "padding_mode")?, corners.repeat(n, "align_corners")?);
     Ok((0..n).map(|i| Sampling { mode: modes[i], padding: paddings[i], align_corners: corners[i] }).collect())
 }
 
@@ -170,7 +171,11 @@ impl Affined {
     fn matrix(&self, rank: usize) -> Result<Affine> {
         if let Some(rows) = &self.args.affine {
             if rows.len() != rank + 1 {
-                return Err(Error::data(format!("`affine` has {} rows, but an image with {rank} spatial axes needs {}", rows.len(), rank + 1)));
+                return Err(Error::data(format!(
+                    "`affine` has {} rows, but an image with {rank} spatial axes needs {}",
+                    rows.len(),
+                    rank + 1
+                )));
             }
             let mut matrix = IDENTITY_AFFINE;
             for i in 0..rank {

@@ -25,7 +25,14 @@ pub(super) fn crop_recorded(image: Image, start: &[i64], end: &[i64], transform:
 
 /// The start and the end of a crop of this size around a centre (MONAI's `compute_slices`).
 fn around(centre: &[i64], size: &[i64]) -> (Vec<i64>, Vec<i64>) {
-    centre.iter().zip(size).map(|(centre, size)| { let start = (centre - size / 2).max(0); (start, start + size) }).unzip()
+    centre
+        .iter()
+        .zip(size)
+        .map(|(centre, size)| {
+            let start = (centre - size / 2).max(0);
+            (start, start + size)
+        })
+        .unzip()
 }
 
 /// Start and end of a crop in the middle of an image.
@@ -81,7 +88,11 @@ impl Component for SpatialCropd {
                 around(&centre, &size)
             }
             (_, _, Some(start), Some(end)) => pair(start, end, ["roi_start", "roi_end"])?,
-            _ => return Err(Error::invalid_argument("the box needs `roi_center` and `roi_size`, or `roi_start` and `roi_end`")),
+            _ => {
+                return Err(Error::invalid_argument(
+                    "the box needs `roi_center` and `roi_size`, or `roi_start` and `roi_end`",
+                ));
+            }
         };
         Ok(Self { args, start, end })
     }
@@ -167,7 +178,8 @@ impl Transform for CenterScaleCropd {
         map_images(sample, &self.0.keys, self.0.allow_missing_keys, |_, image| {
             let shape = spatial_shape(&image.tensor)?;
             let scales = self.0.roi_scale.repeat(shape.len(), "roi_scale")?;
-            let size: Vec<usize> = scales.iter().zip(&shape).map(|(scale, &n)| (scale * n as f64).ceil() as usize).collect();
+            let size: Vec<usize> =
+                scales.iter().zip(&shape).map(|(scale, &n)| (scale * n as f64).ceil() as usize).collect();
             let (start, end) = central(&shape, &size);
             crop_recorded(image, &start, &end, "CenterScaleCropd")
         })
@@ -212,7 +224,9 @@ impl Component for RandSpatialCropd {
 impl Transform for RandSpatialCropd {
     fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
         let Self(args) = self;
-        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else { return Ok(()) };
+        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
+            return Ok(());
+        };
         let shape = spatial_shape(sample.tensor(first)?)?;
         let mut size = sizes_or(&args.roi_size, &shape, "roi_size")?;
         if args.random_size {
@@ -222,7 +236,9 @@ impl Transform for RandSpatialCropd {
             };
             for (size, largest) in size.iter_mut().zip(largest) {
                 if *size > largest {
-                    return Err(Error::invalid_argument(format!("`roi_size` {size} is larger than `max_roi_size` {largest}")));
+                    return Err(Error::invalid_argument(format!(
+                        "`roi_size` {size} is larger than `max_roi_size` {largest}"
+                    )));
                 }
                 *size = random.integer(*size as i64, largest as i64 + 1) as usize;
             }
@@ -237,7 +253,9 @@ impl Transform for RandSpatialCropd {
         } else {
             central(&shape, &size)
         };
-        map_images(sample, &args.keys, args.allow_missing_keys, |_, image| crop_recorded(image, &start, &end, "RandSpatialCropd"))
+        map_images(sample, &args.keys, args.allow_missing_keys, |_, image| {
+            crop_recorded(image, &start, &end, "RandSpatialCropd")
+        })
     }
 
     fn is_random(&self) -> bool {

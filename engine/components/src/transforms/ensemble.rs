@@ -75,7 +75,10 @@ impl Transform for MeanEnsembled {
         if let Some(weights) = &args.weights {
             let n = predictions.size()[0];
             if weights.len() as i64 != n {
-                return Err(Error::invalid_argument(format!("`weights` has {} entries for {n} predictions", weights.len())));
+                return Err(Error::invalid_argument(format!(
+                    "`weights` has {} entries for {n} predictions",
+                    weights.len()
+                )));
             }
             let rows: Vec<Vec<f64>> = weights.iter().map(|weight| weight.clone().into_vec()).collect();
             let width = rows.first().map_or(0, Vec::len);
@@ -87,7 +90,10 @@ impl Transform for MeanEnsembled {
             if let Some(channels) = shape.get_mut(1) {
                 *channels = width as i64;
             }
-            let weights = Tensor::from_slice(&rows.concat()).f_view(shape.as_slice())?.f_to_kind(Kind::Float)?.f_to_device(predictions.device())?;
+            let weights = Tensor::from_slice(&rows.concat())
+                .f_view(shape.as_slice())?
+                .f_to_kind(Kind::Float)?
+                .f_to_device(predictions.device())?;
             let mean = weights.f_mean_dim([0i64].as_slice(), true, Kind::Float)?;
             predictions = predictions.f_mul(&weights)?.f_div(&mean)?;
         }

@@ -48,7 +48,12 @@ impl Component for CopyItemsd {
             None => (0..args.times).flat_map(|i| args.keys.iter().map(move |key| format!("{key}_{i}"))).collect(),
         };
         if args.times == 0 || names.len() != needed {
-            return Err(Error::invalid_argument(format!("{} `names` are given for {} keys copied {} times", names.len(), args.keys.len(), args.times)));
+            return Err(Error::invalid_argument(format!(
+                "{} `names` are given for {} keys copied {} times",
+                names.len(),
+                args.keys.len(),
+                args.times
+            )));
         }
         Ok(Self { args, names })
     }
@@ -59,7 +64,9 @@ impl Transform for CopyItemsd {
         for (position, key) in present(sample, &self.args.keys, self.args.allow_missing_keys)? {
             for name in self.names.iter().skip(position).step_by(self.args.keys.len()) {
                 if sample.contains(name) {
-                    return Err(Error::data(format!("there is a `{name}` already; choose another name for the copy of `{key}`")));
+                    return Err(Error::data(format!(
+                        "there is a `{name}` already; choose another name for the copy of `{key}`"
+                    )));
                 }
                 let copy = sample.get(key)?.shallow_clone();
                 sample.insert(name, copy);
@@ -227,7 +234,11 @@ impl Transform for SplitDimd {
             if let Some(postfixes) = &args.output_postfixes
                 && postfixes.len() != parts.len()
             {
-                return Err(Error::invalid_argument(format!("`{key}` has {} parts, but {} `output_postfixes` are given", parts.len(), postfixes.len())));
+                return Err(Error::invalid_argument(format!(
+                    "`{key}` has {} parts, but {} `output_postfixes` are given",
+                    parts.len(),
+                    postfixes.len()
+                )));
             }
             for (index, part) in parts.iter().enumerate() {
                 let name = match &args.output_postfixes {

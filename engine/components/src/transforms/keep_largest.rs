@@ -77,7 +77,10 @@ impl LabelMap {
     fn labels(&self) -> Vec<i64> {
         let found: BTreeSet<i64> = if self.one_hot {
             let channels = self.values.chunks_exact(self.voxels.max(1)).enumerate();
-            channels.filter(|(_, values)| values.iter().any(|&value| value != 0.0)).map(|(channel, _)| channel as i64).collect()
+            channels
+                .filter(|(_, values)| values.iter().any(|&value| value != 0.0))
+                .map(|(channel, _)| channel as i64)
+                .collect()
         } else {
             self.values.iter().map(|&value| value as i64).collect()
         };
@@ -87,7 +90,9 @@ impl LabelMap {
     fn channel(&mut self, label: i64) -> Result<&mut [f32]> {
         let channels = self.values.len() / self.voxels.max(1);
         let index = if self.one_hot { usize::try_from(label).ok().filter(|&index| index < channels) } else { Some(0) };
-        let index = index.ok_or_else(|| Error::invalid_argument(format!("`applied_labels` names {label}, but there are {channels} channels")))?;
+        let index = index.ok_or_else(|| {
+            Error::invalid_argument(format!("`applied_labels` names {label}, but there are {channels} channels"))
+        })?;
         Ok(&mut self.values[index * self.voxels..(index + 1) * self.voxels])
     }
 
@@ -104,7 +109,8 @@ impl KeepLargestConnectedComponentd {
         let mut order: Vec<usize> = (1..found.sizes.len()).collect();
         // of equal ones the later is kept, as numpy's reversed argsort has it
         order.sort_by_key(|&component| std::cmp::Reverse((found.sizes[component], component)));
-        let kept: BTreeSet<u32> = order.into_iter().take(self.0.num_components).map(|component| component as u32).collect();
+        let kept: BTreeSet<u32> =
+            order.into_iter().take(self.0.num_components).map(|component| component as u32).collect();
         found.labels.iter().map(|label| *label != 0 && !kept.contains(label)).collect()
     }
 
@@ -125,7 +131,8 @@ impl KeepLargestConnectedComponentd {
         if self.0.independent {
             for &label in &labels {
                 let values = map.channel(label)?;
-                let mask: Vec<bool> = values.iter().map(|&value| if one_hot { value > 0.0 } else { value == label as f32 }).collect();
+                let mask: Vec<bool> =
+                    values.iter().map(|&value| if one_hot { value > 0.0 } else { value == label as f32 }).collect();
                 clear(values, &self.others(&mask, &shape));
             }
             return map.to_tensor(tensor);
@@ -192,7 +199,8 @@ impl FillHolesd {
         let (shape, one_hot) = (map.shape.clone(), map.one_hot);
         for label in labels.into_iter().filter(|&label| label != 0) {
             let values = map.channel(label)?;
-            let outside: Vec<bool> = values.iter().map(|&value| if one_hot { value == 0.0 } else { value != label as f32 }).collect();
+            let outside: Vec<bool> =
+                values.iter().map(|&value| if one_hot { value == 0.0 } else { value != label as f32 }).collect();
             let found = label_components(&outside, &shape, self.0.connectivity.unwrap_or(shape.len()));
             let mut open = vec![false; found.sizes.len()];
             for (index, &component) in found.labels.iter().enumerate() {

@@ -107,7 +107,11 @@ impl Transform for LabelToContourd {
             let filtered = match rank {
                 2 => batch.f_conv2d::<Tensor>(&kernel, None, &ones, &ones, &ones, 1)?,
                 3 => batch.f_conv3d::<Tensor>(&kernel, None, &ones, &ones, &ones, 1)?,
-                _ => return Err(Error::data(format!("a label with {rank} spatial axes has no outline; 2 or 3 are needed"))),
+                _ => {
+                    return Err(Error::data(format!(
+                        "a label with {rank} spatial axes has no outline; 2 or 3 are needed"
+                    )));
+                }
             };
             Ok(filtered.f_clamp(0.0, 1.0)?.f_squeeze_dim(1)?)
         })

@@ -38,7 +38,10 @@ impl Transform for MaskIntensityd {
         map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
             let (size, own) = (mask.size(), tensor.size());
             if size.get(1..) != own.get(1..) || (size.first() != Some(&1) && size.first() != own.first()) {
-                return Err(Error::data(format!("the mask `{}` has shape {size:?}, which does not fit {own:?}", self.0.mask_key)));
+                return Err(Error::data(format!(
+                    "the mask `{}` has shape {size:?}, which does not fit {own:?}",
+                    self.0.mask_key
+                )));
             }
             Ok(tensor.f_mul(&mask.f_to_kind(tensor.kind())?)?)
         })

@@ -24,7 +24,14 @@ fn constant() -> OneOrMany<PadMode> {
     OneOrMany::One(PadMode::Constant)
 }
 
-fn pad_recorded(image: Image, before: Vec<usize>, after: Vec<usize>, mode: PadMode, value: f64, transform: &str) -> Result<Image> {
+fn pad_recorded(
+    image: Image,
+    before: Vec<usize>,
+    after: Vec<usize>,
+    mode: PadMode,
+    value: f64,
+    transform: &str,
+) -> Result<Image> {
     let mut image = pad(image, &before, &after, mode, value)?;
     record(&mut image, transform, &Operation::Pad { before, after })?;
     Ok(image)
@@ -123,7 +130,12 @@ impl Transform for BorderPadd {
                 1 => (vec![border[0]; rank], vec![border[0]; rank]),
                 n if n == rank => (border.clone(), border.clone()),
                 n if n == 2 * rank => border.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip(),
-                n => return Err(Error::invalid_argument(format!("`spatial_border` has {n} numbers; 1, {rank} or {} are needed", 2 * rank))),
+                n => {
+                    return Err(Error::invalid_argument(format!(
+                        "`spatial_border` has {n} numbers; 1, {rank} or {} are needed",
+                        2 * rank
+                    )));
+                }
             };
             pad_recorded(image, before, after, modes[position], args.value, "BorderPadd")
         })
@@ -173,8 +185,11 @@ impl Transform for DivisiblePadd {
         map_images(sample, &args.keys, args.allow_missing_keys, |position, image| {
             let shape = spatial_shape(&image.tensor)?;
             let divisors = args.k.repeat(shape.len(), "k")?;
-            let size: Vec<usize> =
-                shape.iter().zip(divisors).map(|(&n, k)| if k > 0 { n.next_multiple_of(k as usize) } else { n }).collect();
+            let size: Vec<usize> = shape
+                .iter()
+                .zip(divisors)
+                .map(|(&n, k)| if k > 0 { n.next_multiple_of(k as usize) } else { n })
+                .collect();
             let (before, after) = symmetric_pad(&shape, &size, args.method == Method::End);
             pad_recorded(image, before, after, modes[position], args.value, "DivisiblePadd")
         })
@@ -219,7 +234,14 @@ impl Component for ResizeWithPadOrCropd {
 }
 
 /// The middle of an image, or the image with a margin, in this size.
-pub(super) fn pad_or_crop(image: Image, size: &[usize], at_end: bool, mode: PadMode, value: f64, transform: &str) -> Result<Image> {
+pub(super) fn pad_or_crop(
+    image: Image,
+    size: &[usize],
+    at_end: bool,
+    mode: PadMode,
+    value: f64,
+    transform: &str,
+) -> Result<Image> {
     let shape = spatial_shape(&image.tensor)?;
     let (start, end) = central(&shape, size);
     let image = crop_recorded(image, &start, &end, transform)?;

@@ -88,7 +88,12 @@ impl Component for Resized {
         let per_key = sigmas
             .into_iter()
             .enumerate()
-            .map(|(i, sigma)| PerKey { mode: modes[i], align_corners: corners[i], anti_aliasing: anti_aliasing[i], sigma })
+            .map(|(i, sigma)| PerKey {
+                mode: modes[i],
+                align_corners: corners[i],
+                anti_aliasing: anti_aliasing[i],
+                sigma,
+            })
             .collect();
         Ok(Self { args, per_key })
     }
@@ -114,7 +119,10 @@ impl Resized {
                 shape.iter().map(|&n| (n as f64 * scale).round_ties_even() as usize).collect()
             }
             (OneOrMany::Many(sizes), _) if sizes.len() < rank => {
-                return Err(Error::invalid_argument(format!("`spatial_size` has {} sizes, but the image has {rank} spatial axes", sizes.len())));
+                return Err(Error::invalid_argument(format!(
+                    "`spatial_size` has {} sizes, but the image has {rank} spatial axes",
+                    sizes.len()
+                )));
             }
             (sizes, _) => {
                 if let OneOrMany::Many(sizes) = sizes {
@@ -128,8 +136,12 @@ impl Resized {
             }
         };
         let added_axes = shape.len() - rank;
-        let operation =
-            Operation::Resize { shape: shape.clone(), mode: per_key.mode, align_corners: per_key.align_corners, added_axes };
+        let operation = Operation::Resize {
+            shape: shape.clone(),
+            mode: per_key.mode,
+            align_corners: per_key.align_corners,
+            added_axes,
+        };
         if per_key.anti_aliasing && target.iter().zip(&shape).any(|(new, old)| new < old) {
             let ratios = shape.iter().zip(&target).map(|(&old, &new)| old as f64 / new as f64);
             let sigma = match &per_key.sigma {

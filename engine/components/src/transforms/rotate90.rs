@@ -50,12 +50,21 @@ impl Component for Rotate90d {
     }
 }
 
-fn turn_all(sample: &mut Sample, keys: &Keys, allow_missing: bool, axes: [i64; 2], k: i64, transform: &str) -> Result<()> {
+fn turn_all(
+    sample: &mut Sample,
+    keys: &Keys,
+    allow_missing: bool,
+    axes: [i64; 2],
+    k: i64,
+    transform: &str,
+) -> Result<()> {
     map_images(sample, keys, allow_missing, |_, image| {
         let found = spatial_axes(Some(&axes), spatial_shape(&image.tensor)?.len())?;
         let plane = [found[0], found[1]];
         if plane[0] == plane[1] {
-            return Err(Error::invalid_argument(format!("`spatial_axes` {axes:?} are the same axis: two make a plane")));
+            return Err(Error::invalid_argument(format!(
+                "`spatial_axes` {axes:?} are the same axis: two make a plane"
+            )));
         }
         let mut image = rotate90(image, plane, k)?;
         record(&mut image, transform, &Operation::Rotate90 { axes: plane, k })?;

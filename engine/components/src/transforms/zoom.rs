@@ -55,13 +55,24 @@ impl Zoom {
     fn apply(&self, image: Image, position: usize, factors: &[f64]) -> Result<Image> {
         let shape = spatial_shape(&image.tensor)?;
         let (mode, padding, align_corners) = self.per_key[position];
-        let target: Vec<usize> = shape.iter().zip(factors).map(|(&n, factor)| (n as f64 * factor).floor() as usize).collect();
+        let target: Vec<usize> =
+            shape.iter().zip(factors).map(|(&n, factor)| (n as f64 * factor).floor() as usize).collect();
         if target.contains(&0) {
-            return Err(Error::data(format!("nothing is left of a shape of {shape:?} when it is zoomed by {factors:?}")));
+            return Err(Error::data(format!(
+                "nothing is left of a shape of {shape:?} when it is zoomed by {factors:?}"
+            )));
         }
         let mut image = resize(image, &target, mode, align_corners)?;
-        record(&mut image, self.transform, &Operation::Resize { shape: shape.clone(), mode, align_corners, added_axes: 0 })?;
-        if self.keep_size && target != shape { pad_or_crop(image, &shape, false, padding, 0.0, self.transform) } else { Ok(image) }
+        record(
+            &mut image,
+            self.transform,
+            &Operation::Resize { shape: shape.clone(), mode, align_corners, added_axes: 0 },
+        )?;
+        if self.keep_size && target != shape {
+            pad_or_crop(image, &shape, false, padding, 0.0, self.transform)
+        } else {
+            Ok(image)
+        }
     }
 }
 
@@ -78,7 +89,8 @@ fn per_key(
     corners: &OneOrMany<Option<bool>>,
 ) -> Result<Vec<(ResizeMode, PadMode, Option<bool>)>> {
     let n = keys.len();
-    let (modes, paddings, corners) = (mode.repeat(n, "mode")?, padding.repeat(n, "padding_mode")?, corners.repeat(n, "align_corners")?);
+    let (modes, paddings, corners) =
+        (mode.repeat(n, "mode")?, padding.repeat(n, "padding_mode")?, corners.repeat(n, "align_corners")?);
     Ok((0..n).map(|i| (modes[i], paddings[i], corners[i])).collect())
 }
 
@@ -162,7 +174,11 @@ impl Component for RandZoomd {
         probability(args.prob)?;
         let (low, high) = (args.min_zoom.clone().into_vec(), args.max_zoom.clone().into_vec());
         if low.len() != high.len() || low.is_empty() {
-            return Err(Error::invalid_argument(format!("`min_zoom` has {} numbers, `max_zoom` {}; they must be as many", low.len(), high.len())));
+            return Err(Error::invalid_argument(format!(
+                "`min_zoom` has {} numbers, `max_zoom` {}; they must be as many",
+                low.len(),
+                high.len()
+            )));
         }
         let per_key = per_key(&args.keys, &args.mode, &args.padding_mode, &args.align_corners)?;
         let zoom = Zoom { per_key, keep_size: args.keep_size, transform: "RandZoomd" };
@@ -176,14 +192,19 @@ impl Transform for RandZoomd {
         if !random.chance(args.prob) {
             return Ok(());
         }
-        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else { return Ok(()) };
+        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
+            return Ok(());
+        };
         let rank = spatial_shape(sample.tensor(first)?)?.len();
         let drawn: Vec<f64> = ranges.iter().map(|&(low, high)| random.uniform(low, high)).collect();
         let factors: Vec<f64> = match drawn[..] {
             [all] => vec![all; rank],
             [others, last] if rank > 2 => (0..rank).map(|axis| if axis + 1 < rank { others } else { last }).collect(),
             _ if drawn.len() < rank => {
-                return Err(Error::invalid_argument(format!("`min_zoom` has {} numbers, but the image has {rank} spatial axes", drawn.len())));
+                return Err(Error::invalid_argument(format!(
+                    "`min_zoom` has {} numbers, but the image has {rank} spatial axes",
+                    drawn.len()
+                )));
             }
             _ => drawn,
         };

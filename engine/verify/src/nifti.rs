@@ -40,6 +40,12 @@ impl Header<'_> {
 }
 
 impl NiftiFile {
+    /// Whether a file is named `.nii` or `.nii.gz`.
+    pub(crate) fn is_one(file: &Path) -> bool {
+        let has = |path: &Path, wanted: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
+        has(file, "nii") || (has(file, "gz") && file.file_stem().is_some_and(|stem| has(Path::new(stem), "nii")))
+    }
+
     /// Reads `.nii` or `.nii.gz`.
     pub(crate) fn read(file: &Path) -> Result<Self, String> {
         let stored = std::fs::read(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;

@@ -101,10 +101,10 @@ impl Component for DiceCELoss {
         if args.weight.is_some() && args.ce_weight.is_some() {
             return Err(Error::invalid_argument("`weight` and `ce_weight` exclude each other"));
         }
-        let dice_weight = args.weight.as_ref().map(|weight| match args.include_background {
-            true => weight.clone(),
-            false => weight.iter().skip(1).copied().collect(),
-        });
+        // the background's weight is the first
+        let left_out = usize::from(!args.include_background);
+        let dice_weight: Option<Vec<f64>> =
+            args.weight.as_ref().map(|weight| weight.iter().skip(left_out).copied().collect());
         let dice = DiceLoss::new(DiceLossArgs {
             include_background: args.include_background,
             to_onehot_y: args.to_onehot_y,

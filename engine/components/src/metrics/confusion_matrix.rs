@@ -142,7 +142,7 @@ fn counts(y_pred: &Tensor, y: &Tensor, args: &ConfusionMatrixMetricArgs) -> Resu
         }
         Some(-1) if !args.include_background && args.ignore_index == Some(0) => {}
         Some(_) => {
-            mask = ignore_mask(original, args.ignore_index)?.map(|mask| mask.f_reshape([batch, 1, -1])).transpose()?
+            mask = ignore_mask(original, args.ignore_index)?.map(|mask| mask.f_reshape([batch, 1, -1])).transpose()?;
         }
         None => {}
     }

@@ -11,12 +11,11 @@ use crate::components::Components;
 pub(super) fn replay(case: &Case, components: &mut dyn Components) -> Replay {
     let loss = make_loss(components, &case.name, &case.args)?;
     // one input, or a list of them
-    let (names, inputs): (Vec<String>, Vec<Tensor>) = match case.optional_input("input") {
-        Some(input) => (vec!["input".to_owned()], vec![leaf(input)]),
-        None => {
-            let inputs: Vec<_> = case.numbered_inputs("input").into_iter().map(leaf).collect();
-            ((0..inputs.len()).map(|i| format!("input{i}")).collect(), inputs)
-        }
+    let (names, inputs): (Vec<String>, Vec<Tensor>) = if let Some(input) = case.optional_input("input") {
+        (vec!["input".to_owned()], vec![leaf(input)])
+    } else {
+        let inputs: Vec<_> = case.numbered_inputs("input").into_iter().map(leaf).collect();
+        ((0..inputs.len()).map(|i| format!("input{i}")).collect(), inputs)
     };
     let call = LossInput {
         inputs: &inputs,

@@ -42,16 +42,16 @@ pub(super) fn replay(case: &Case, components: &mut dyn Components) -> Replay {
         start += size;
     }
     let mut actual = Actual::default();
-    let mut results = metric.results()?;
+    let results = metric.results()?;
     for key in case.expected("out.") {
-        if let Some(value) = value_of(metric.as_ref(), key, &form, &mut results)? {
+        if let Some(value) = value_of(metric.as_ref(), key, &form, &results)? {
             actual.insert(format!("out.{key}"), value);
         }
     }
     Ok(actual)
 }
 
-fn value_of(metric: &dyn Metric, key: &str, form: &str, results: &mut [(String, Tensor)]) -> Replay<Option<Tensor>> {
+fn value_of(metric: &dyn Metric, key: &str, form: &str, results: &[(String, Tensor)]) -> Replay<Option<Tensor>> {
     let result = |name: &str| {
         results.iter().find(|(result, _)| result.replace(' ', "_") == name).map(|(_, value)| value.shallow_clone())
     };
@@ -63,11 +63,10 @@ fn value_of(metric: &dyn Metric, key: &str, form: &str, results: &mut [(String, 
             Some(details) => Some(details),
             None => Some(Tensor::from(metric.compute()?)),
         },
-        ("value", _) => Some(Tensor::from(metric.compute()?)),
+        ("value" | "aggregate", _) => Some(Tensor::from(metric.compute()?)),
         ("buffer" | "details", _) => metric.details(),
         ("aggregate_0", _) => result("aggregate"),
         ("aggregate_1", _) => result("not_nans"),
-        ("aggregate", _) => Some(Tensor::from(metric.compute()?)),
         _ => None,
     })
 }

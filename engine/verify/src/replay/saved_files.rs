@@ -23,9 +23,9 @@ pub(super) fn collect(case: &Case, components: &mut dyn Components, folder: &Pat
         .map(|file| (file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().replace('\\', "/"), file))
         .collect();
     relative.sort();
-    for (i, (name, file)) in relative.iter().enumerate() {
+    for (i, (_, file)) in relative.iter().enumerate() {
         let affine_key = format!("out.file{i}_affine");
-        if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+        if NiftiFile::is_one(file) {
             let nifti = NiftiFile::read(file)?;
             actual.insert(&affine_key, affine_tensor(&nifti.affine, None));
             actual.insert(format!("out.file{i}"), nifti.array);

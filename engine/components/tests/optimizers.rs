@@ -221,8 +221,8 @@ fn parameters_without_a_gradient_stay_as_they_are() {
 fn memory_layouts_do_not_change_the_values() {
     for (name, args) in ALL {
         let results = [false, true].map(|transposed| {
-            let values = Tensor::arange(6, (tch::Kind::Float, Device::Cpu)).view([2, 3]) * 0.3;
-            let parameter = if transposed { values.tr().contiguous().tr() } else { values }.set_requires_grad(true);
+            let start = Tensor::arange(6, (tch::Kind::Float, Device::Cpu)).view([2, 3]) * 0.3;
+            let parameter = if transposed { start.tr().contiguous().tr() } else { start }.set_requires_grad(true);
             let group = ParameterGroup { parameters: vec![parameter.shallow_clone()], options: serde_json::Map::new() };
             let mut optimizer = make_optimizer(name, &serde_json::from_str(args).unwrap(), vec![group]).unwrap();
             for _ in 0..3 {
@@ -230,9 +230,10 @@ fn memory_layouts_do_not_change_the_values() {
                 gradient::set(&parameter, &gradient).unwrap();
                 optimizer.step().unwrap();
             }
-            Vec::<f32>::try_from(parameter.detach().contiguous().view([-1])).unwrap()
+            values(&[parameter.contiguous().view([-1])])
         });
-        assert_eq!(results[0], results[1], "{name}");
+        // sums over memory may round in another order
+        assert_close(&results[0], &results[1], name);
     }
 }
 

@@ -155,6 +155,9 @@ impl Builder<'_> {
         self.made(component, || {
             let schedule = create(&args, &optimizer.learning_rates())?;
             optimizer.set_learning_rates(&schedule.learning_rates())?;
+            if let Some(momentums) = schedule.momentums() {
+                optimizer.set_momentums(&momentums)?;
+            }
             Ok(schedule)
         })
     }

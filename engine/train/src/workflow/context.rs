@@ -118,6 +118,9 @@ impl Context<'_> {
         schedule.step(metric)?;
         let rates = schedule.learning_rates();
         optimizer.set_learning_rates(&rates)?;
+        if let Some(momentums) = schedule.momentums() {
+            optimizer.set_momentums(&momentums)?;
+        }
         Ok(rates)
     }
 }

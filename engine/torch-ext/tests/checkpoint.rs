@@ -3,6 +3,12 @@
 //! Python with torch is found in `MMAR_PYTHON`, or where the project's set-up for comparisons puts it; without it the
 //! tests say what they leave out.
 
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test says what it leaves out, and fails where it must"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -47,10 +47,10 @@ impl Rule for AdadeltaOptions {
             let gradient = active.effective_gradient(self.weight_decay, self.maximize)?;
             let mut squares = active.zeros("square_avg")?;
             let mut steps = active.zeros("acc_delta")?;
-            squares.f_mul_scalar_(self.rho)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - self.rho)?)?;
+            let _ = squares.f_mul_scalar_(self.rho)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - self.rho)?)?;
             let spread = squares.f_add_scalar(self.eps)?.f_sqrt()?;
             let delta = steps.f_add_scalar(self.eps)?.f_sqrt()?.f_div(&spread)?.f_mul(&gradient)?;
-            steps.f_mul_scalar_(self.rho)?.f_add_(&delta.f_square()?.f_mul_scalar(1.0 - self.rho)?)?;
+            let _ = steps.f_mul_scalar_(self.rho)?.f_add_(&delta.f_square()?.f_mul_scalar(1.0 - self.rho)?)?;
             active.descend(&delta, self.lr)?;
         }
         Ok(())

@@ -54,7 +54,7 @@ impl Rule for AdagradOptions {
             let parameter = &active.parameter;
             let mut sum =
                 active.state.get_or_insert("sum", || Ok(parameter.f_full_like(self.initial_accumulator_value)?))?;
-            sum.f_add_(&gradient.f_square()?)?;
+            let _ = sum.f_add_(&gradient.f_square()?)?;
             let lr = self.lr / (1.0 + (step - 1.0) * self.lr_decay);
             active.descend(&gradient.f_div(&sum.f_sqrt()?.f_add_scalar(self.eps)?)?, lr)?;
         }

@@ -49,7 +49,7 @@ impl Rule for AdamaxOptions {
             let step = active.state.count_step()?;
             let gradient = active.effective_gradient(self.weight_decay, self.maximize)?;
             let mut average = active.zeros("exp_avg")?;
-            average.f_lerp_(&gradient, 1.0 - beta1)?;
+            let _ = average.f_lerp_(&gradient, 1.0 - beta1)?;
             let mut largest = active.zeros("exp_inf")?;
             let moved = largest.f_mul_scalar(beta2)?.f_maximum(&gradient.f_abs()?.f_add_scalar(self.eps)?)?;
             largest.f_copy_(&moved)?;

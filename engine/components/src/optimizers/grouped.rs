@@ -54,14 +54,12 @@ impl State {
 
     /// The tensor of this name, made first if there is none; another handle of it.
     pub fn get_or_insert(&mut self, name: &str, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
-        match self.get(name) {
-            Some(tensor) => Ok(tensor),
-            None => {
-                let tensor = make()?;
-                self.insert(name, tensor.shallow_clone());
-                Ok(tensor)
-            }
+        if let Some(tensor) = self.get(name) {
+            return Ok(tensor);
         }
+        let tensor = make()?;
+        self.insert(name, tensor.shallow_clone());
+        Ok(tensor)
     }
 
     /// Puts a tensor under this name.
@@ -97,7 +95,7 @@ impl Active<'_> {
 
     /// Moves the parameter by `-lr · direction`.
     pub fn descend(&mut self, direction: &Tensor, lr: f64) -> Result<()> {
-        self.parameter.f_sub_(&direction.f_mul_scalar(lr)?)?;
+        let _ = self.parameter.f_sub_(&direction.f_mul_scalar(lr)?)?;
         Ok(())
     }
 }

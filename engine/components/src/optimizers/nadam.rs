@@ -59,7 +59,7 @@ impl Rule for NAdamOptions {
         for active in active {
             let step = active.state.count_step()?;
             let gradient = if self.decoupled_weight_decay {
-                active.parameter.f_mul_scalar_(1.0 - self.lr * self.weight_decay)?;
+                let _ = active.parameter.f_mul_scalar_(1.0 - self.lr * self.weight_decay)?;
                 active.effective_gradient(0.0, self.maximize)?
             } else {
                 active.effective_gradient(self.weight_decay, self.maximize)?
@@ -69,9 +69,9 @@ impl Rule for NAdamOptions {
                 active.state.get_or_insert("mu_product", || Ok(Tensor::f_ones([], (Kind::Float, Device::Cpu))?))?;
             let product = f64::try_from(product.f_mul_scalar_(momentum)?)?;
             let mut average = active.zeros("exp_avg")?;
-            average.f_lerp_(&gradient, 1.0 - beta1)?;
+            let _ = average.f_lerp_(&gradient, 1.0 - beta1)?;
             let mut squares = active.zeros("exp_avg_sq")?;
-            squares.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
+            let _ = squares.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
             let spread = squares.f_div_scalar(1.0 - beta2.powf(step))?.f_sqrt()?.f_add_scalar(self.eps)?;
             active.descend(&gradient.f_div(&spread)?, self.lr * (1.0 - momentum) / (1.0 - product))?;
             active.descend(&average.f_div(&spread)?, self.lr * next / (1.0 - product * next))?;

@@ -39,7 +39,7 @@ pub(super) use options;
 /// An option that must be a number of 0 or more.
 #[track_caller]
 pub(super) fn at_least_zero(options: &[(&str, f64)]) -> Result<()> {
-    match options.iter().find(|(_, value)| !(*value >= 0.0)) {
+    match options.iter().find(|(_, value)| value.is_nan() || *value < 0.0) {
         None => Ok(()),
         Some((name, value)) => Err(Error::invalid_argument(format!("`{name}` is {value}, it must not be negative"))),
     }

@@ -52,15 +52,15 @@ impl Rule for RAdamOptions {
         for active in active {
             let step = active.state.count_step()?;
             let gradient = if self.decoupled_weight_decay {
-                active.parameter.f_mul_scalar_(1.0 - self.lr * self.weight_decay)?;
+                let _ = active.parameter.f_mul_scalar_(1.0 - self.lr * self.weight_decay)?;
                 active.effective_gradient(0.0, self.maximize)?
             } else {
                 active.effective_gradient(self.weight_decay, self.maximize)?
             };
             let mut average = active.zeros("exp_avg")?;
-            average.f_lerp_(&gradient, 1.0 - beta1)?;
+            let _ = average.f_lerp_(&gradient, 1.0 - beta1)?;
             let mut squares = active.zeros("exp_avg_sq")?;
-            squares.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
+            let _ = squares.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
 
             let (corrected1, corrected2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
             let length = final_length - 2.0 * step * beta2.powf(step) / corrected2;

@@ -57,10 +57,10 @@ impl Rule for RMSpropOptions {
             active.state.count_step()?;
             let gradient = active.effective_gradient(self.weight_decay, self.maximize)?;
             let mut squares = active.zeros("square_avg")?;
-            squares.f_mul_scalar_(self.alpha)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - self.alpha)?)?;
+            let _ = squares.f_mul_scalar_(self.alpha)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - self.alpha)?)?;
             let spread = if self.centered {
                 let mut mean = active.zeros("grad_avg")?;
-                mean.f_lerp_(&gradient, 1.0 - self.alpha)?;
+                let _ = mean.f_lerp_(&gradient, 1.0 - self.alpha)?;
                 squares.f_sub(&mean.f_square()?)?.f_sqrt()?
             } else {
                 squares.f_sqrt()?
@@ -68,7 +68,7 @@ impl Rule for RMSpropOptions {
             let direction = gradient.f_div(&spread.f_add_scalar(self.eps)?)?;
             if self.momentum > 0.0 {
                 let mut buffer = active.zeros("momentum_buffer")?;
-                buffer.f_mul_scalar_(self.momentum)?.f_add_(&direction)?;
+                let _ = buffer.f_mul_scalar_(self.momentum)?.f_add_(&direction)?;
                 active.descend(&buffer, self.lr)?;
             } else {
                 active.descend(&direction, self.lr)?;

@@ -62,15 +62,12 @@ impl Builder<'_> {
                 _ => return Err(Problem::Unsupported("a dict whose keys are neither texts nor integers".to_owned())),
             };
             let value = self.value(value, depth)?;
-            match places.get(&key) {
-                Some(&place) => {
-                    let (_, old): &mut (StateKey, StateTree) = &mut built[place];
-                    *old = value;
-                }
-                None => {
-                    places.insert(key.clone(), built.len());
-                    built.push((key, value));
-                }
+            if let Some(&place) = places.get(&key) {
+                let (_, old): &mut (StateKey, StateTree) = &mut built[place];
+                *old = value;
+            } else {
+                places.insert(key.clone(), built.len());
+                built.push((key, value));
             }
         }
         Ok(built)

@@ -34,5 +34,5 @@ fn transforms_agree_with_monai() {
     }
     eprintln!("{} of {} cases pass", report.count(Outcome::Passed), report.cases.len());
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), report.cases.len(), wrong.join("\n"));
-    assert!(report.count(Outcome::Passed) >= 88, "the cases of the transforms that published configs name pass");
+    assert!(report.count(Outcome::Passed) >= 149, "all cases but those of Deepgrow pass");
 }

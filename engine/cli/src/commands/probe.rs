@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mmar_loader::probe;
 
 use crate::exit::Exit;
 
@@ -13,8 +14,7 @@ pub(crate) struct Arguments {
     file: PathBuf,
 }
 
-/// Opens it.
+/// Opens it; the outcome is a line that the parent reads.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let _ = &arguments.file;
-    Err(Exit::failed("unsupported", "plugins cannot be probed yet"))
+    if probe::main(&arguments.file) == 0 { Ok(()) } else { Err(Exit::Reported) }
 }

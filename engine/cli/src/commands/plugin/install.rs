@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::build;
+use super::{build, failure};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
@@ -18,6 +18,16 @@ pub(super) fn run(source: &Path, mmar: &Path, folder: &Path, printer: &mut Print
     } else {
         return Err(Exit::usage("no-such-file", format!("there is no file and no crate `{}`", source.display())));
     };
-    let _ = (library, folder);
-    Err(Exit::failed("unsupported", "plugins cannot be installed yet"))
+    let installed = mmar_loader::install(&library, mmar, folder).map_err(|error| failure(&error))?;
+    for warning in &installed.warnings {
+        printer.warn(&format!("{}: {warning}", installed.manifest.plugin.module));
+    }
+    let plugin = &installed.manifest.plugin;
+    let verb = if installed.replaced { "replaced" } else { "installed" };
+    printer.note(&format!("{verb} {} {}: a config names its components `{}`", plugin.module, plugin.version, {
+        // `custom` is a search root itself, other folders are part of the path.
+        let folder = folder.to_string_lossy().replace('/', ".");
+        if folder == "custom" { format!("{}.NAME", plugin.module) } else { format!("{folder}.{}.NAME", plugin.module) }
+    }));
+    printer.result(installed.file.display())
 }

@@ -18,6 +18,8 @@ pub(crate) struct Part {
     pub(crate) shape: Shape,
     /// Density in HU.
     pub(crate) density: f64,
+    /// Whether it ends at the wall of the body.
+    pub(crate) confined: bool,
     /// Whether it is what is to be segmented.
     pub(crate) target: bool,
 }
@@ -26,6 +28,8 @@ pub(crate) struct Part {
 #[derive(Debug, Clone)]
 pub(crate) struct Patient {
     pub(crate) parts: Vec<Part>,
+    /// What is inside the wall of the body.
+    pub(crate) cavity: Shape,
     warp: [Wave; 3],
 }
 
@@ -45,7 +49,8 @@ impl Patient {
             frequency: std::array::from_fn(|_| random.random_range(-1.0..1.0) * std::f64::consts::TAU / 180.0),
             phase: random.random_range(0.0..std::f64::consts::TAU),
         });
-        Self { parts: Anatomy { random }.parts(), warp }
+        let (parts, cavity) = Anatomy { random }.parts();
+        Self { parts, cavity, warp }
     }
 
     /// Where a point of the bent body lies in the ideal one.
@@ -63,7 +68,8 @@ struct Anatomy<'a> {
 }
 
 impl Anatomy<'_> {
-    fn parts(&mut self) -> Vec<Part> {
+    /// The parts, and the cavity that organs are confined to.
+    fn parts(&mut self) -> (Vec<Part>, Shape) {
         let build = self.random.random_range(0.9..1.08);
         let (width, depth) = (152.0 * build, 108.0 * build);
         let fat = self.random.random_range(9.0..20.0);
@@ -116,7 +122,8 @@ impl Anatomy<'_> {
         parts.push(self.organ([62.0, 4.0, 30.0 + breath], [74.0, 76.0, 66.0], liver));
         parts.push(self.organ([6.0, 42.0, 34.0 + breath], [58.0, 28.0, 36.0], liver));
         parts.push(self.spleen(breath));
-        parts
+        let cavity = Shape::Cylinder { centre: [0.0, 0.0], radii: [width - fat - 9.0, depth - fat - 8.0] };
+        (parts, cavity)
     }
 
     /// At the left, behind the stomach, along the diaphragm: a bent ellipsoid of 100 – 350 ml.
@@ -126,7 +133,7 @@ impl Anatomy<'_> {
             [-100.0 + self.normal(0.0, 5.0), -34.0 + self.normal(0.0, 6.0), 18.0 + breath + self.normal(0.0, 8.0)];
         let radii = [24.0 * size * self.factor(0.08), 45.0 * size * self.factor(0.08), 50.0 * size * self.factor(0.1)];
         let bend = self.random.random_range(-0.006..0.002);
-        Part { shape: Shape::Ellipsoid { centre, radii, bend }, density: self.density(126.0, 8.0), target: true }
+        Part { shape: Shape::Ellipsoid { centre, radii, bend }, density: self.density(126.0, 8.0), confined: true, target: true }
     }
 
     /// An organ near a place, of about a size.
@@ -134,7 +141,7 @@ impl Anatomy<'_> {
         let centre = centre.map(|position| position + self.normal(0.0, 3.0));
         let size = self.factor(0.06);
         let radii = radii.map(|radius| radius * size * self.factor(0.05));
-        part(Shape::Ellipsoid { centre, radii, bend: 0.0 }, density)
+        Part { confined: true, ..part(Shape::Ellipsoid { centre, radii, bend: 0.0 }, density) }
     }
 
     fn density(&mut self, mean: f64, deviation: f64) -> f64 {
@@ -153,5 +160,5 @@ impl Anatomy<'_> {
 }
 
 fn part(shape: Shape, density: f64) -> Part {
-    Part { shape, density, target: false }
+    Part { shape, density, confined: false, target: false }
 }

@@ -59,10 +59,12 @@ pub fn scan(seed: u64) -> Scan {
 /// Density at a point with the surfaces smeared, and whether the point itself is in the target.
 fn look(patient: &Patient, position: Vector) -> (f64, bool) {
     let point = patient.unwarp(position);
+    let outside = patient.cavity.distance(point);
     let mut density = AIR;
     let mut is_target = false;
     for part in &patient.parts {
         let distance = part.shape.distance(point);
+        let distance = if part.confined { distance.max(outside) } else { distance };
         let share = (0.5 - distance / EDGE).clamp(0.0, 1.0);
         density += share * (part.density - density);
         if distance < 0.0 {

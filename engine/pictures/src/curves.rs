@@ -9,7 +9,7 @@ use crate::Error;
 use crate::canvas::{Anchor, Canvas, Colour, Style};
 
 const WIDTH: u32 = 1280;
-const HEIGHT: u32 = 520;
+const HEIGHT: u32 = 540;
 const INK: Colour = [40, 44, 52];
 const FAINT: Colour = [120, 126, 136];
 const GRID: Colour = [228, 231, 236];
@@ -99,9 +99,9 @@ struct Panel {
 impl Panel {
     fn draw(&self, canvas: &mut Canvas, series: &[Series]) {
         let frame = Frame::around(self, series);
-        canvas.text(frame.left, 20, self.title, Style::title(INK), Anchor::Left);
+        canvas.text(frame.left, 14, self.title, Style::title(INK), Anchor::Left);
         if series.is_empty() {
-            canvas.text(frame.left, 60, "no values", Style::plain(FAINT), Anchor::Left);
+            canvas.text(frame.left, 84, "no values", Style::plain(FAINT), Anchor::Left);
             return;
         }
         for tick in ticks(frame.low, frame.high, 6) {
@@ -140,13 +140,13 @@ impl Panel {
                 }
             }
         }
-        let mut x = frame.left + Style::title(INK).width(self.title) + 32;
+        let mut x = frame.left;
         for (index, label) in labels.iter().enumerate() {
             let last = series.iter().rfind(|series| series.label == **label).and_then(|series| series.points.last());
             let text = last.map_or_else(|| (*label).clone(), |(_, value)| format!("{label} {}", format_value(*value)));
-            canvas.line((x as f64, 31.0), (x as f64 + 18.0, 31.0), 3.0, LINES[index % LINES.len()], 1.0);
-            canvas.text(x + 26, 22, &text, Style::plain(INK), Anchor::Left);
-            x += 26 + Style::plain(INK).width(&text) + 24;
+            canvas.line((x as f64, 54.0), (x as f64 + 18.0, 54.0), 3.0, LINES[index % LINES.len()], 1.0);
+            canvas.text(x + 26, 46, &text, Style::plain(INK), Anchor::Left);
+            x += 26 + Style::plain(INK).width(&text) + 16;
         }
     }
 }
@@ -180,7 +180,7 @@ impl Frame {
         Self {
             left: panel.left + 76,
             right: panel.left + panel.width - 28,
-            top: 66,
+            top: 86,
             bottom: i64::from(HEIGHT) - 70,
             epochs,
             low,

@@ -1,3 +1,12 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary on real files, a module for each thing a user does.
 
+mod bad_input;
+mod command_line;
+mod demo_data;
+mod files;
 mod loader;
+mod plugins;
+mod published;
+mod reference_cases;
+mod support;
+mod training;

@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use mmar_config::{Diagnostics, RenderOptions};
+use mmar_config::Diagnostics;
 use mmar_train::Failure;
 
 use crate::printer::Printer;
@@ -18,8 +18,6 @@ const BUG: u8 = 101;
 pub(crate) enum Exit {
     /// It says why itself.
     Failure(Box<Failure>),
-    /// The config is wrong.
-    Config(Box<Diagnostics>),
     /// What had to be said has been printed as the command's result.
     Reported,
     /// Whoever reads our output has left: `mmar components | head`.
@@ -44,11 +42,6 @@ impl Exit {
                 printer.diagnostic(&failure.render(printer.colour()));
                 ExitCode::from(failure.exit_code())
             }
-            Self::Config(diagnostics) => {
-                let options = RenderOptions { color: printer.colour(), ..RenderOptions::default() };
-                printer.diagnostic(&diagnostics.render(&options));
-                ExitCode::from(FAILED)
-            }
             Self::Reported => ExitCode::from(FAILED),
             Self::OutputClosed => ExitCode::SUCCESS,
         }
@@ -63,7 +56,7 @@ impl From<Failure> for Exit {
 
 impl From<Diagnostics> for Exit {
     fn from(diagnostics: Diagnostics) -> Self {
-        Self::Config(Box::new(diagnostics))
+        Failure::config(diagnostics).into()
     }
 }
 

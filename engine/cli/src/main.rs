@@ -4,7 +4,6 @@
 //! or a missing file, 101 a bug of ours, 130 interrupted.
 
 mod arguments;
-mod catalog;
 mod commands;
 mod exit;
 mod logging;

@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use mmar_config::RenderOptions;
-use mmar_loader::Registry;
+use mmar_train::{RunLog, Session};
 
+use super::train::run_request;
 use crate::arguments::ConfigArguments;
-use crate::catalog::RegistryCatalog;
 use crate::exit::Exit;
 use crate::printer::Printer;
 
@@ -29,11 +29,13 @@ enum Format {
 
 /// Reports every error of a config; fails if there is one.
 pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exit> {
-    let catalog = RegistryCatalog::new(Registry::open(&arguments.config.mmar));
-    let outcome = mmar_config::load_checked(&arguments.config.request(), &catalog);
+    let outcome = Session::open(&run_request(arguments.config, RunLog::new()));
     let (diagnostics, is_good) = match &outcome {
-        Ok(plan) => (&plan.warnings, true),
-        Err(diagnostics) => (diagnostics, false),
+        Ok(session) => (&session.plan().warnings, true),
+        Err(failure) => match failure.diagnostics() {
+            Some(diagnostics) => (diagnostics, false),
+            None => return Err(failure.clone().into()),
+        },
     };
     match arguments.format {
         Format::Json => printer.json(&diagnostics.to_json())?,

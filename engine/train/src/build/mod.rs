@@ -28,12 +28,17 @@ pub(crate) struct Builder<'s> {
     scratch: Option<PathBuf>,
     /// Cut everything down to the first batch.
     dry_run: bool,
+    /// The archive, absolute: a path that was joined to it can be joined again and stays the same.
+    pub(crate) root: PathBuf,
     plugins: RefCell<Vec<PluginUse>>,
 }
 
 impl<'s> Builder<'s> {
     pub(crate) fn new(session: &'s Session, device: Device, seed: u64, scratch: Option<PathBuf>) -> Self {
-        Self { session, device, seed, dry_run: scratch.is_some(), scratch, plugins: RefCell::default() }
+        let given = &session.plan().mmar_root;
+        // only an empty path has no absolute form
+        let root = std::path::absolute(given).unwrap_or_else(|_| given.clone());
+        Self { session, device, seed, dry_run: scratch.is_some(), scratch, root, plugins: RefCell::default() }
     }
 
     pub(crate) fn plan(&self) -> &'s Plan {
@@ -50,7 +55,7 @@ impl<'s> Builder<'s> {
         let entry = self.find(kind, component.id.lookup());
         let entry =
             entry.map_err(|message| Failure::config(self.plan().component_error(component, message, Vec::new())))?;
-        let args = args::prepare(&component.args, &self.plan().mmar_root, self.device, self.scratch.as_deref());
+        let args = args::prepare(&component.args, &self.root, self.device, self.scratch.as_deref());
         Ok((entry, args))
     }
 

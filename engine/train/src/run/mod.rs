@@ -25,9 +25,11 @@ fn open(request: &RunRequest, observer: &mut dyn Observer) -> Result<Session, Fa
     Ok(session)
 }
 
-/// A folder that a variable of the archive names.
+/// A folder that a variable of the archive names, absolute.
 fn folder(plan: &Plan, variable: &str, default: &str) -> PathBuf {
-    plan.path(plan.variable(variable).and_then(|value| value.as_str()).unwrap_or(default))
+    let folder = plan.path(plan.variable(variable).and_then(|value| value.as_str()).unwrap_or(default));
+    // only an empty path has no absolute form
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 /// The seed of a run: the config's, or one that no other run has.

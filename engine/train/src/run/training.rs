@@ -111,7 +111,7 @@ pub(super) fn context<'a>(
         objects,
         device: builder.device,
         seed: builder.seed,
-        mmar_root: builder.plan().mmar_root.clone(),
+        mmar_root: builder.root.clone(),
         folder,
         output_folder,
         recorder,

@@ -1,10 +1,10 @@
-//! The one place that decides in which memory format a convolution runs.
+//! The one place that decides how a convolution runs: in which memory format, and in which precision.
 //!
-//! Results are the same in either format up to rounding; only the time differs. Layers never choose for themselves.
+//! Results are the same either way up to rounding. Layers never choose for themselves.
 
 use std::cell::Cell;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::conv::Geometry;
 use super::pool::spatial_dims;
@@ -48,9 +48,52 @@ fn prefers_channels_last(x: &Tensor, weight: &Tensor, geometry: &Geometry) -> bo
     (2..16).contains(&inputs) && outputs <= 16 && kernel > 1 && voxels >= 24 * 24 * 24
 }
 
+/// Whether libtorch 2.11 computes wrong gradients for a convolution in bfloat16.
+///
+/// Its CPU kernel (oneDNN's `jit_bf16` for weights) reads memory that nobody wrote when all of an input's axes but the
+/// last are shorter than 3, or the last is 1 with a stride: gradients come out as anything up to infinity, and another
+/// each time. Seen by comparing with float32, on sizes 1 to 8, kernels 1 to 3, strides 1 and 2; float32 and larger
+/// inputs are right. Such small inputs occur at the bottom of a U-shaped network and cost nothing in float32.
+fn needs_float32(x: &Tensor) -> bool {
+    // in inference there is no gradient to go wrong, and traces hold no casts
+    x.requires_grad() && x.device() == Device::Cpu && x.size().iter().skip(2).any(|&size| size < 3)
+}
+
+/// In float32 whatever autocast says: it does not know the general operator. Gives back the input's dtype.
+fn float32_convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: &Geometry,
+    transposed: Option<&[i64]>,
+) -> Result<Tensor> {
+    let Geometry { stride, padding, dilation, groups, .. } = geometry;
+    let kind = match x.kind() {
+        Kind::BFloat16 | Kind::Half => Kind::Float,
+        kind => kind,
+    };
+    let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+    let none = vec![0; stride.len()];
+    let output_padding = transposed.unwrap_or(&none);
+    let y = x.f_to_kind(kind)?.f_convolution(
+        &weight.f_to_kind(kind)?,
+        bias.as_ref(),
+        stride,
+        padding,
+        dilation,
+        transposed.is_some(),
+        output_padding,
+        *groups,
+    )?;
+    Ok(y.f_to_kind(x.kind())?)
+}
+
 /// (B, in, spatial…) → (B, out, spatial…), contiguous where the input is.
 pub(super) fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometry: &Geometry) -> Result<Tensor> {
     let Geometry { stride, padding, dilation, groups, .. } = geometry;
+    if needs_float32(x) {
+        return float32_convolution(x, weight, bias, geometry, None);
+    }
     // the operators by dimension, not `convolution`: autocast knows only these
     Ok(match spatial_dims(x)? {
         1 => x.f_conv1d(weight, bias, stride, padding, dilation, *groups)?,
@@ -71,6 +114,9 @@ pub(super) fn transposed_convolution(
     output_padding: &[i64],
 ) -> Result<Tensor> {
     let Geometry { stride, padding, dilation, groups, .. } = geometry;
+    if needs_float32(x) {
+        return float32_convolution(x, weight, bias, geometry, Some(output_padding));
+    }
     Ok(match spatial_dims(x)? {
         1 => x.f_conv_transpose1d(weight, bias, stride, padding, output_padding, *groups, dilation)?,
         2 => x.f_conv_transpose2d(weight, bias, stride, padding, output_padding, *groups, dilation)?,
@@ -85,7 +131,7 @@ fn channels_last(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Kind, nn};
+    use tch::nn;
 
     use super::*;
     use crate::nn::{Conv, ConvOptions};
@@ -122,5 +168,21 @@ mod tests {
             assert!(a.allclose(b, 1e-4, 1e-4, false));
         }
         assert!(!FIXED.get());
+    }
+
+    #[test]
+    fn gradients_of_tiny_bfloat16_inputs_are_right() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let conv = Conv::new(&store.root(), ConvOptions::new(3, 16, 16, 3).padding(1)).unwrap();
+        let gradient = |kind| {
+            let x = Tensor::arange(16 * 8, (Kind::Float, Device::Cpu)).view([1, 16, 2, 2, 2]).sin().to_kind(kind);
+            conv.forward(&x.set_requires_grad(true)).unwrap().sum(Kind::Float).backward();
+            let mut weight = conv.weight().grad();
+            let gradient = weight.copy();
+            let _ = weight.zero_();
+            gradient
+        };
+        let (exact, rounded) = (gradient(Kind::Float), gradient(Kind::BFloat16));
+        assert!(exact.allclose(&rounded, 0.02, 0.02, false), "{}", (&exact - &rounded).abs().max().double_value(&[]));
     }
 }

@@ -46,7 +46,7 @@ fn a_misspelt_argument() {
 fn an_argument_of_the_wrong_type() {
     let archive = Archive::new();
     let finished = archive.train(&["train.loss={\"name\": \"DiceLoss\", \"args\": {\"softmax\": \"yes\"}}"]);
-    finished.failure(1, &["`softmax`", "boolean"]);
+    finished.failure(1, &["`softmax`", "`true` or `false`"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const SMALL: [&str; 12] = [
     "train.pre_transforms.Spacingd.args.pixdim=[8.0, 8.0, 10.0]",
     "train.pre_transforms.RandCropByPosNegLabeld.args.spatial_size=[16, 16, 16]",
     "train.model={\"name\": \"BasicUNet\", \"args\": {\"spatial_dims\": 3, \"in_channels\": 1, \"out_channels\": 2, \
-     \"features\": [4, 4, 8, 8, 8, 4]}}",
+     \"features\": [4, 4, 8, 8, 8, 4], \"norm\": \"batch\"}}",
     "train.loss={\"name\": \"DiceLoss\", \"args\": {\"to_onehot_y\": true, \"softmax\": true}}",
     "train.pre_transforms.MyRandAdditiveNoised={\"name\": \"RandScaleIntensityd\", \"args\": {\"keys\": \"image\", \
      \"factors\": 0.1, \"prob\": 0.5}}",

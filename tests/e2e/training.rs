@@ -87,7 +87,7 @@ fn a_dry_run_leaves_nothing_behind() {
     let archive = Archive::new();
     let output = archive.training(&[]).arg("--dry-run").output().expect("the engine starts");
     let finished = Finished::from(output).success();
-    assert!(finished.stderr.contains("[4, 1, 16, 16, 16]"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("[8, 1, 16, 16, 16]"), "{}", finished.stderr);
     assert!(!archive.path("models/model.pt").exists());
     assert!(!archive.path("models/run-0001").exists());
 }

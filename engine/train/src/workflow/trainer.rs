@@ -139,8 +139,9 @@ impl Trainer {
                 duration: step_started.elapsed(),
                 waited,
             });
-            if context.interrupt.is_requested() {
-                return Err(Failure::interrupted(format!("interrupted after {}", self.where_it_is())).into());
+            // After the last step the epoch is computed first: a resumed run could not do it from no step at all.
+            if context.interrupt.is_requested() && self.progressed.step < self.core.state.epoch_length {
+                return Err(self.interrupted().into());
             }
             if self.saved.elapsed() >= SAVE_EVERY {
                 self.save_last(context, evaluator.as_deref(), None)?;
@@ -149,6 +150,9 @@ impl Trainer {
         drop(batches);
         self.core.finish_epoch()?;
         self.record_epoch(context)?;
+        if context.interrupt.is_requested() {
+            return Err(Halt { failure: self.interrupted(), pending: Some((Event::EpochCompleted, 0)) });
+        }
         self.fire(Event::EpochCompleted, 0, context, evaluator.as_deref_mut())?;
         self.progressed.close_epoch();
         let mut metrics = self.core.state.metrics.clone();
@@ -289,6 +293,10 @@ impl Trainer {
         let mean = [("train_loss_mean", self.progressed.mean_loss)];
         let values = state.metrics.iter().map(|(label, value)| (label.as_str(), *value)).chain(mean);
         context.recorder.line("train_epoch", state.epoch, state.iteration, values).map_err(|error| not_recorded(&error))
+    }
+
+    fn interrupted(&self) -> Failure {
+        Failure::interrupted(format!("interrupted after {}", self.where_it_is()))
     }
 
     fn fire(

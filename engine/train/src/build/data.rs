@@ -1,6 +1,6 @@
 //! Transforms, datasets and loaders.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -81,18 +81,10 @@ impl Builder<'_> {
         let Some(list) = &dataset.data_list_file_path else {
             return Err(wrong("the dataset has no `data_list_file_path`: it names the file with the cases".into()));
         };
-        let list = self.existing(list);
         let beside = list.parent().unwrap_or(Path::new("."));
-        let base = dataset.data_file_base_dir.as_deref().map_or_else(|| beside.to_owned(), |base| self.existing(base));
+        let base = dataset.data_file_base_dir.as_deref().map_or_else(|| beside.to_owned(), Path::to_owned);
         let key = dataset.data_list_key.as_deref().unwrap_or("training");
-        load_data_list(&list, &base, key).map_err(|error| wrong(error.to_string()))
-    }
-
-    /// A path of the config: relative to the archive, or where that does not exist, to the working directory, as a
-    /// shell's completion gives it.
-    fn existing(&self, path: &Path) -> PathBuf {
-        let in_archive = self.plan().path(path);
-        if !in_archive.exists() && path.exists() { path.to_owned() } else { in_archive }
+        load_data_list(list, &base, key).map_err(|error| wrong(error.to_string()))
     }
 
     fn cache(&self, component: &Component) -> Result<(CacheSize, usize), Failure> {

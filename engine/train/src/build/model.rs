@@ -91,7 +91,7 @@ impl Builder<'_> {
     }
 
     fn model_file(&self, file: &ModelFile) -> Result<PathBuf, Failure> {
-        let path = self.plan().path(&file.path);
+        let path = file.path.clone();
         if path.is_file() {
             return Ok(path);
         }

@@ -329,7 +329,7 @@ impl Trainer {
         match self.save_last(context, evaluator.as_deref(), pending) {
             Ok(()) => failure
                 .note(format!(
-                    "checkpoint written: {} ({})",
+                    "checkpoint written: {}, {}",
                     context.folder.last_checkpoint().display(),
                     self.where_it_is()
                 ))

@@ -1,6 +1,6 @@
 //! Why a run ended before its end, in words for its user.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use mmar_config::{Code, Diagnostics, RenderOptions};
 
@@ -126,13 +126,13 @@ impl Failure {
         };
         let mut text = format!("{red}error[{}]{reset}{bold}: {}{reset}\n", self.code, self.message);
         for note in &self.notes {
-            text.push_str(&format!("   {blue}={reset} {bold}note{reset}: {}\n", note.replace('\n', "\n           ")));
+            let _ = writeln!(text, "   {blue}={reset} {bold}note{reset}: {}", note.replace('\n', "\n           "));
         }
         if !self.help.is_empty() {
             text.push('\n');
         }
         for help in &self.help {
-            text.push_str(&format!("{green}help{reset}: {help}\n"));
+            let _ = writeln!(text, "{green}help{reset}: {help}");
         }
         text
     }

@@ -42,15 +42,13 @@ impl RunLog {
 impl Write for RunLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut inner.file {
-            Some(file) => file.write(bytes),
-            None => {
-                if inner.held_back.len() + bytes.len() <= BUFFER_LIMIT {
-                    inner.held_back.extend_from_slice(bytes);
-                }
-                Ok(bytes.len())
-            }
+        if let Some(file) = &mut inner.file {
+            return file.write(bytes);
         }
+        if inner.held_back.len() + bytes.len() <= BUFFER_LIMIT {
+            inner.held_back.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

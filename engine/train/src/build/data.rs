@@ -20,11 +20,14 @@ use crate::{Failure, Observer, Progress};
 /// Threads that fill a cache when the config does not say how many.
 const DEFAULT_WORKERS: usize = 1;
 
+/// A transform's name in messages, how to make it, and from what.
+type NamedTransform = (String, Create<Box<dyn Transform>>, Json);
+
 impl Builder<'_> {
     /// The transforms of a list. They are made once here, so that what is wrong with one is told at its place in the
     /// config, and again in each worker.
     pub(super) fn chain(&self, components: &[Component]) -> Result<ChainFactory, Failure> {
-        let mut steps: Vec<(String, Create<Box<dyn Transform>>, Json)> = Vec::with_capacity(components.len());
+        let mut steps: Vec<NamedTransform> = Vec::with_capacity(components.len());
         for component in components {
             let (entry, args) = self.look_up(Kind::TRANSFORM, component)?;
             let Constructor::Transform(create) = entry.constructor else {
@@ -34,9 +37,8 @@ impl Builder<'_> {
             steps.push((component.id.label().to_owned(), create, args));
         }
         Ok(Arc::new(move || {
-            let make = |(name, create, args): &(String, Create<Box<dyn Transform>>, Json)| {
-                Ok(ChainStep { name: name.clone(), transform: create(args)? })
-            };
+            let make =
+                |(name, create, args): &NamedTransform| Ok(ChainStep { name: name.clone(), transform: create(args)? });
             steps.iter().map(make).collect()
         }))
     }

@@ -25,7 +25,7 @@ impl Builder<'_> {
                     .help("`--set dont_load_ckpt_model=false` takes `model.pt`, `--set dont_load_ts_model=false` takes `model.ts`"));
             }
         };
-        model.to_device(self.device).map_err(|error| {
+        model.move_to(self.device).map_err(|error| {
             Failure::new("tensor-error", format!("`{}` cannot be moved to the device: {error}", model.label))
         })?;
         Ok(model)

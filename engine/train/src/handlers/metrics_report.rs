@@ -1,6 +1,8 @@
 //! The tables of `MetricsSaver`, as MONAI 0.8 writes them (`write_metrics_reports`): values per image and class with
 //! their mean, and a summary over the images. NaN marks what is not defined and is left out of every operation.
 
+use std::fmt::Write as _;
+
 use byoc::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -129,7 +131,7 @@ impl Table {
         for (index, row) in self.rows.iter().enumerate() {
             let name = images.get(index).cloned().unwrap_or_else(|| index.to_string());
             let values: Vec<String> = row.iter().map(|value| python_f32(*value)).collect();
-            text.push_str(&format!("{name}{delimiter}{}\n", values.join(delimiter)));
+            let _ = writeln!(text, "{name}{delimiter}{}", values.join(delimiter));
         }
         text
     }
@@ -145,7 +147,7 @@ impl Table {
                 .map(|operation| operation.of(&column))
                 .map(|value| if value.is_nan() { "nan".into() } else { format!("{value:.4}") })
                 .collect();
-            text.push_str(&format!("{label}{delimiter}{}\n", values.join(delimiter)));
+            let _ = writeln!(text, "{label}{delimiter}{}", values.join(delimiter));
         }
         text
     }

@@ -41,6 +41,7 @@ pub(crate) struct MetricsSaverArgs {
     output_type: String,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's own type")]
 fn all() -> Option<OneOrMany<String>> {
     Some(OneOrMany::One("*".into()))
 }

@@ -1,6 +1,8 @@
 //! `--dry-run`: one step of everything, and a checkpoint written and read again. Handlers are made but not called, and
 //! components write below a temporary folder, so that nothing of the user's changes.
 
+use std::fmt::Write as _;
+
 use byoc::{Sample, StateTree};
 use mmar_data::Batch;
 
@@ -105,7 +107,7 @@ fn describe(sample: &Sample) -> String {
         sample.iter().filter_map(|(key, value)| Some((key, value.as_tensor()?))).collect();
     let mut text = wording::tensors(&tensors);
     if let Ok(loss) = sample.json("loss") {
-        text.push_str(&format!(" · loss {loss}"));
+        let _ = write!(text, " · loss {loss}");
     }
     text
 }

@@ -23,15 +23,12 @@ pub(crate) fn evaluate(
     }
     let session = super::open(request, observer)?;
     let plan = session.plan();
-    let section = match (plan.role, &plan.validate) {
-        (Role::Evaluate, Some(section)) => section,
-        _ => {
-            return Err(Failure::usage(
-                "not-an-evaluation-config",
-                format!("`{}` is a training config", plan.config_file.display()),
-            )
-            .help("training configs are run by `mmar train`; its `validate` section is run there"));
-        }
+    let (Role::Evaluate, Some(section)) = (plan.role, &plan.validate) else {
+        return Err(Failure::usage(
+            "not-an-evaluation-config",
+            format!("`{}` is a training config", plan.config_file.display()),
+        )
+        .help("training configs are run by `mmar train`; its `validate` section is run there"));
     };
     let output_folder = super::folder(plan, "MMAR_EVAL_OUTPUT_PATH", "eval");
     let device = device::choose(&plan.settings, section.device.as_deref(), request.require_gpu, observer)?;

@@ -178,7 +178,7 @@ fn summary(trainer: &Trainer, evaluator: Option<&Evaluator>, context: &Context<'
     }
 }
 
-/// `train_stats.json`, which Clara's AutoML reads the best metric from.
+/// `train_stats.json`, which the `AutoML` of Clara reads the best metric from.
 fn write_train_stats(context: &mut Context<'_>, summary: &Summary) -> Result<(), Failure> {
     let path = context.output_folder.join("train_stats.json");
     let stats = json!({

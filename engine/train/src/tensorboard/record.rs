@@ -1,4 +1,4 @@
-//! The framing of event files: TFRecord.
+//! The framing of event files: TensorFlow's records.
 //!
 //! A record is the length of its data (u64), the masked CRC-32C of those 8 bytes (u32), the data, and the masked
 //! CRC-32C of the data (u32), all little-endian (TensorFlow, `core/lib/io/record_writer.h`).
@@ -41,6 +41,6 @@ mod tests {
     fn checksums_are_masked_as_tensorflow_does() {
         // CRC-32C of 32 zero bytes is 0x8a9136aa (RFC 3720, B.4)
         let crc = 0x8a91_36aa_u32;
-        assert_eq!(masked_crc(&[0; 32]), ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8));
+        assert_eq!(masked_crc(&[0; 32]), crc.rotate_right(15).wrapping_add(0xa282_ead8));
     }
 }

@@ -25,7 +25,7 @@ impl ModelHandle {
     }
 
     /// Moves parameters and buffers to a device; the network's own handles move with them.
-    pub(crate) fn to_device(&mut self, device: Device) -> Result<()> {
+    pub(crate) fn move_to(&mut self, device: Device) -> Result<()> {
         if device == Device::Cpu {
             return Ok(());
         }

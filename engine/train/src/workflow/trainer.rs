@@ -22,7 +22,7 @@ use crate::{Failure, Progress};
 const STEP_STREAM: u64 = 0x5354_4550;
 
 /// How long a run may go on without a `last.pt`: writing one costs about as much as a few steps.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
+const SAVE_EVERY: Duration = Duration::from_mins(1);
 
 /// The trainer of a run.
 pub(crate) struct Trainer {
@@ -37,13 +37,13 @@ pub(crate) struct Trainer {
 
 /// Why the epochs ended early, and the handler that has to run again when the run is resumed.
 struct Halt {
-    failure: Failure,
+    failure: Box<Failure>,
     pending: Option<(Event, usize)>,
 }
 
 impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
-        Self { failure, pending: None }
+        Self { failure: Box::new(failure), pending: None }
     }
 }
 
@@ -88,9 +88,9 @@ impl Trainer {
     }
 
     /// Handlers of an event that an interrupted run had not come to.
-    fn finish_pending(&mut self, context: &mut Context<'_>, mut evaluator: Option<&mut Evaluator>) -> Result<(), Halt> {
+    fn finish_pending(&mut self, context: &mut Context<'_>, evaluator: Option<&mut Evaluator>) -> Result<(), Halt> {
         let Some((event, handler)) = self.progressed.pending.take() else { return Ok(()) };
-        self.fire(event, handler, context, evaluator.as_deref_mut())?;
+        self.fire(event, handler, context, evaluator)?;
         if event == Event::EpochCompleted {
             self.progressed.close_epoch();
         }
@@ -120,7 +120,7 @@ impl Trainer {
             let waited = step_started.elapsed();
             self.core.state.iteration = self.progressed.iteration + 1;
             let batch = batch.map_err(|error| wording::plain(&error))?;
-            self.fire(Event::IterationStarted, 0, context, evaluator.as_deref_mut()).map_err(|halt| halt.failure)?;
+            self.fire(Event::IterationStarted, 0, context, evaluator.as_deref_mut()).map_err(|halt| *halt.failure)?;
             let step = self.step(&batch, context)?;
             let first_item = self.progressed.items as usize;
             tch::no_grad(|| self.core.finish_step(&batch, &step, first_item))?;
@@ -151,9 +151,9 @@ impl Trainer {
         self.core.finish_epoch()?;
         self.record_epoch(context)?;
         if context.interrupt.is_requested() {
-            return Err(Halt { failure: self.interrupted(), pending: Some((Event::EpochCompleted, 0)) });
+            return Err(Halt { failure: Box::new(self.interrupted()), pending: Some((Event::EpochCompleted, 0)) });
         }
-        self.fire(Event::EpochCompleted, 0, context, evaluator.as_deref_mut())?;
+        self.fire(Event::EpochCompleted, 0, context, evaluator)?;
         self.progressed.close_epoch();
         let mut metrics = self.core.state.metrics.clone();
         metrics.insert("train_loss_mean".into(), self.progressed.mean_loss);
@@ -307,14 +307,15 @@ impl Trainer {
         evaluator: Option<&mut Evaluator>,
     ) -> Result<(), Halt> {
         self.core.fire(event, first, context, evaluator).map_err(|HandlerFailure { index, failure }| Halt {
-            failure,
+            failure: Box::new(failure),
             pending: matches!(event, Event::IterationCompleted | Event::EpochCompleted).then_some((event, index)),
         })
     }
 
     /// Tells the handlers of a failure, saves what there is, and says so.
     fn wind_up(&mut self, halt: Halt, context: &mut Context<'_>, mut evaluator: Option<&mut Evaluator>) -> Failure {
-        let Halt { mut failure, pending } = halt;
+        let Halt { failure, pending } = halt;
+        let mut failure = *failure;
         if !failure.is_interrupted()
             && let Err(second) = self.core.fire(Event::ExceptionRaised, 0, context, evaluator.as_deref_mut())
         {

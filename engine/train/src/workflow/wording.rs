@@ -38,7 +38,7 @@ pub(crate) fn component(label: &str, call: &str, position: Position, error: &Err
 /// An error that names its component already, as those of transforms do.
 pub(crate) fn plain(error: &Error) -> Failure {
     let failure = Failure::new(error.code().name(), error.message());
-    error.chain().iter().fold(failure, |failure, cause| failure.note(cause))
+    error.chain().iter().fold(failure, Failure::note)
 }
 
 /// `[8, 1, 96, 96, 96] f32 cpu`

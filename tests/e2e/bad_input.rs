@@ -39,7 +39,9 @@ fn an_unknown_component() {
 #[test]
 fn a_misspelt_argument() {
     let archive = Archive::new();
-    archive.train(&["train.loss={\"name\": \"DiceLoss\", \"args\": {\"sofmax\": true}}"]).failure(1, &["`sofmax`", "`softmax`"]);
+    archive
+        .train(&["train.loss={\"name\": \"DiceLoss\", \"args\": {\"sofmax\": true}}"])
+        .failure(1, &["`sofmax`", "`softmax`"]);
 }
 
 #[test]

@@ -65,7 +65,9 @@ fn show_tells_where_a_value_comes_from() {
     let archive = Archive::new();
     let shown = archive.command("show", "config_train.json", &["epochs=7"]).output().expect("the engine starts");
     let text = String::from_utf8_lossy(&shown.stdout);
-    let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {text}")).to_owned();
+    let line = |part: &str| {
+        text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {text}")).to_owned()
+    };
     assert!(line("\"max_epochs\"").contains("--set epochs"), "{}", line("\"max_epochs\""));
     assert!(line("\"max_epochs\"").contains('7'), "{}", line("\"max_epochs\""));
     assert!(line("\"log_dir\"").contains("environment.json:"), "{}", line("\"log_dir\""));

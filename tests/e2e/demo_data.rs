@@ -53,7 +53,8 @@ fn slices_are_drawn_from_a_data_list() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let list = data().join("dataset.json").display().to_string();
     let picture = path("slices.png");
-    let arguments = ["plot", "slices", "--data-list", &list, "--key", "training", "--predictions", &path(""), "-o", &picture];
+    let arguments =
+        ["plot", "slices", "--data-list", &list, "--key", "training", "--predictions", &path(""), "-o", &picture];
     run(&arguments).success();
     let bytes = fs::read(&picture).expect("a picture");
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000, "{} bytes", bytes.len());

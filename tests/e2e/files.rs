@@ -67,7 +67,8 @@ fn a_model_loads_into_monai_and_gives_the_same_output() {
         archive.write("list.json", "{\"test\": [\"small.nii.gz\"]}");
         let (list, root) = (format!("DATASET_JSON={}", archive.path("list.json").display()), archive.path(""));
         let root_variable = format!("DATA_ROOT={}", root.display());
-        let output = archive.command("evaluate", "config/raw.json", &[&list, &root_variable]).output().expect("started");
+        let output =
+            archive.command("evaluate", "config/raw.json", &[&list, &root_variable]).output().expect("started");
         Finished::from(output).success();
         let difference = run_python(&python, SAME_OUTPUT, &[&root, name.as_ref()]);
         let difference: f64 = difference.parse().expect("a number");
@@ -102,20 +103,19 @@ print(json.dumps({tag: [[event.step, event.value] for event in events.Scalars(ta
 fn an_evaluation_writes_masks_and_tables() {
     let archive = Archive::new();
     archive.train(&["epochs=1"]).success();
-    let overrides = [
-        "use_gpu=false",
-        "pre_transforms.Spacingd.args.pixdim=[8.0, 8.0, 10.0]",
-        "inferer.args.roi_size=[32, 32, 32]",
-    ];
+    let overrides =
+        ["use_gpu=false", "pre_transforms.Spacingd.args.pixdim=[8.0, 8.0, 10.0]", "inferer.args.roi_size=[32, 32, 32]"];
     let output = archive.command("evaluate", "config/config_validation.json", &overrides).output().expect("started");
     let finished = Finished::from(output).success();
     assert!(finished.stdout.contains("val_mean_dice"), "{}", finished.stdout);
     for file in ["metrics.csv", "val_mean_dice_raw.csv", "val_mean_dice_summary.csv"] {
-        let text = fs::read_to_string(archive.path(&format!("eval/{file}"))).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let text =
+            fs::read_to_string(archive.path(&format!("eval/{file}"))).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert!(!text.is_empty(), "{file}");
     }
     let list = crate::support::data().join("dataset.json").display().to_string();
-    let (eval, picture) = (archive.path("eval").display().to_string(), archive.path("slices.png").display().to_string());
+    let (eval, picture) =
+        (archive.path("eval").display().to_string(), archive.path("slices.png").display().to_string());
     // Only volumes on the grid of their image can be laid over it.
     crate::support::run(&["plot", "slices", "--data-list", &list, "--predictions", &eval, "-o", &picture]).success();
     let run = archive.path("models/run-0001").display().to_string();

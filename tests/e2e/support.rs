@@ -1,5 +1,7 @@
 //! What the tests share: the binary, a data set, archives to run in, the Python packages to compare with.
 
+#![expect(clippy::print_stdout, reason = "a test says what it leaves out")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,19 +16,29 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
     libtorch::set_up(workspace, false)?;
     build::build(workspace, false)?;
-    let path = workspace.root.join("docs").join("command-line.md");
-    let text = command_line(workspace)?;
-    let current = fs::read_to_string(&path).unwrap_or_default();
-    if current == text {
-        say(format!("{} is up to date", path.display()));
-    } else if check {
-        bail!("`{}` is out of date; run `cargo xtask generate`", path.display());
-    } else {
-        fs::create_dir_all(workspace.root.join("docs"))?;
-        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-        say(format!("wrote {}", path.display()));
+    if check {
+        return compare(workspace);
     }
+    let (path, text) = (path(workspace), command_line(workspace)?);
+    fs::create_dir_all(workspace.root.join("docs"))?;
+    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+    say(format!("wrote {}", path.display()));
     Ok(())
+}
+
+/// Compares the files with what the built engine gives.
+pub(crate) fn compare(workspace: &Workspace) -> Result<()> {
+    let path = path(workspace);
+    let current = fs::read_to_string(&path).unwrap_or_default();
+    if current != command_line(workspace)? {
+        bail!("`{}` is out of date; run `cargo xtask generate`", path.display());
+    }
+    say(format!("{} is up to date", path.display()));
+    Ok(())
+}
+
+fn path(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("docs").join("command-line.md")
 }
 
 /// The reference of the command line: the help of every command, in the order of `mmar --help`.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, say};
 use crate::workspace::Workspace;
-use crate::{build, libtorch, python};
+use crate::{build, generate, libtorch, python};
 
 /// Sets up, builds what the end-to-end tests run, runs the tests and adds up their results.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -37,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if !succeeded {
         bail!("not all tests passed");
     }
-    Ok(())
+    generate::compare(workspace)
 }
 
 /// The numbers of a `test result:` line.

@@ -11,13 +11,17 @@ use crate::exit::Exit;
 /// Writes results to standard output and everything else to standard error.
 pub(crate) struct Printer {
     colour: bool,
+    redraws: bool,
+    out: io::Stdout,
     bars: MultiProgress,
 }
 
 impl Printer {
     pub(crate) fn new() -> Self {
-        let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour, bars: MultiProgress::new() }
+        let is_terminal = io::stderr().is_terminal();
+        let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let redraws = is_terminal && std::env::var_os("MMAR_NO_PROGRESS").is_none();
+        Self { colour, redraws, out: io::stdout(), bars: MultiProgress::new() }
     }
 
     /// Whether standard error takes colours.
@@ -27,7 +31,7 @@ impl Printer {
 
     /// Whether standard error can redraw a line.
     pub(crate) fn redraws(&self) -> bool {
-        io::stderr().is_terminal() && std::env::var_os("MMAR_NO_PROGRESS").is_none()
+        self.redraws
     }
 
     /// Where progress bars are drawn.
@@ -37,7 +41,7 @@ impl Printer {
 
     /// A result.
     pub(crate) fn result(&mut self, text: impl Display) -> Result<(), Exit> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out.lock();
         writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Exit::OutputClosed,
             _ => Exit::failed("output", format!("cannot write the result: {error}")),

@@ -163,9 +163,7 @@ fn describe(banner: &Banner) -> String {
         let plugins: Vec<_> = banner
             .plugins
             .iter()
-            .map(|plugin| {
-                format!("{} ({}, generation {})", plugin.name, short(&plugin.sha256), plugin.generation)
-            })
+            .map(|plugin| format!("{} ({}, generation {})", plugin.name, short(&plugin.sha256), plugin.generation))
             .collect();
         let _ = writeln!(text, "plugins  {}", plugins.join(", "));
     }

@@ -133,7 +133,12 @@ impl Anatomy<'_> {
             [-100.0 + self.normal(0.0, 5.0), -34.0 + self.normal(0.0, 6.0), 18.0 + breath + self.normal(0.0, 8.0)];
         let radii = [24.0 * size * self.factor(0.08), 45.0 * size * self.factor(0.08), 50.0 * size * self.factor(0.1)];
         let bend = self.random.random_range(-0.006..0.002);
-        Part { shape: Shape::Ellipsoid { centre, radii, bend }, density: self.density(126.0, 8.0), confined: true, target: true }
+        Part {
+            shape: Shape::Ellipsoid { centre, radii, bend },
+            density: self.density(126.0, 8.0),
+            confined: true,
+            target: true,
+        }
     }
 
     /// An organ near a place, of about a size.

@@ -101,12 +101,12 @@ impl Row {
 
     /// The plane with the largest area of the label, or of the prediction, or the middle one.
     fn most_to_see(&self, axis: usize) -> usize {
-        let areas = self.label.iter().chain(&self.prediction).map(|mask| mask.areas(axis));
+        let mut areas = self.label.iter().chain(&self.prediction).map(|mask| mask.areas(axis));
         let best = |areas: Vec<usize>| {
             let (index, area) = areas.into_iter().enumerate().max_by_key(|(_, area)| *area)?;
             (area > 0).then_some(index)
         };
-        areas.filter_map(best).next().unwrap_or(self.image.shape[axis] / 2)
+        areas.find_map(best).unwrap_or(self.image.shape[axis] / 2)
     }
 
     fn panel(&self, canvas: &mut Canvas, left: i64, top: i64, plane: usize, cut: [usize; 3], overlay: bool) {

@@ -70,8 +70,8 @@ fn libtorch() -> Finding {
 
 fn cuda() -> Finding {
     match torch_ext::cuda::load_library() {
-        Ok(_) if torch_ext::cuda::is_available() => good("GPU", "CUDA is available"),
-        Ok(_) => Finding {
+        Ok(()) if torch_ext::cuda::is_available() => good("GPU", "CUDA is available"),
+        Ok(()) => Finding {
             state: State::Limited,
             what: "GPU",
             detail: "libtorch has CUDA, but finds no GPU; runs use the CPU".to_owned(),

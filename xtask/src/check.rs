@@ -27,7 +27,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         cargo(workspace, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
     ];
     let mut docs = cargo(workspace, &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
+    // Private items are documented, too, so links to them lead somewhere.
+    docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     steps.push(docs);
     if has_cargo_deny() {
         steps.push(cargo(workspace, &["deny", "--workspace", "check", "licenses", "bans", "sources"]));

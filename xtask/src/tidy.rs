@@ -33,6 +33,12 @@ const RESERVED: &[Reserved] = &[
         allowed: &["plugin-api/src/ffi", "engine/loader", "engine/torch-ext", "tests/fixtures", "byoc-template"],
         reason: "unsafe code lives in `plugin-api::ffi`, `loader` and `torch-ext`",
     },
+    Reserved {
+        word: "[allow(",
+        // What abi_stable's derive macro expands to differs from type to type, so not all of it is always needed.
+        allowed: &["plugin-api/src/ffi"],
+        reason: "use `expect` with a reason, it tells when it is no longer needed",
+    },
 ];
 
 /// A dependency that a crate must not have.
@@ -118,11 +124,6 @@ fn check_source(file: &Path, text: &str, findings: &mut Vec<Finding>) {
                 let message = format!("`{}`: {}", rule.word, rule.reason);
                 findings.push(Finding { file: file.to_owned(), line: index + 1, message });
             }
-        }
-        // An allowance without a reason is what the lint forbids; one that nobody needs any more is not seen by it.
-        if code.contains("#[allow(") || code.contains("#![allow(") {
-            let message = "`allow`: use `expect` with a reason, it tells when it is no longer needed".to_owned();
-            findings.push(Finding { file: file.to_owned(), line: index + 1, message });
         }
     }
 }

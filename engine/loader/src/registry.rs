@@ -68,7 +68,7 @@ pub struct LoadReport {
 #[derive(Debug, Clone)]
 pub struct FindError {
     /// `unknown-component`, `wrong-kind`, `bad-path`, `plugin-not-found`, or the name of the
-    /// [`LoadCode`](crate::LoadCode) if the plugin was refused.
+    /// [`LoadCode`] if the plugin was refused.
     pub code: &'static str,
     /// What was asked for and what there is.
     pub message: String,

@@ -30,7 +30,7 @@ pub fn slice<T: Element>(tensor: &Tensor) -> Result<&[T]> {
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), length) })
 }
 
-/// The values of a tensor, row-major, to change them in place; see [`slice`]. Autograd does not hear of it.
+/// The values of a tensor, row-major, to change them in place; see [`slice`](slice()). Autograd does not hear of it.
 #[track_caller]
 pub fn slice_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     let length = checked_length::<T>(tensor)?;

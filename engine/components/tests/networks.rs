@@ -15,7 +15,6 @@ fn shared(part: &str) -> Option<PathBuf> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "says what it leaves out")]
 fn networks_agree_with_monai() {
     let Some(cases) = shared("golden/network") else {
         eprintln!("left out: no reference cases (`../shared/golden`, or set MMAR_SHARED)");

@@ -168,7 +168,7 @@ pub fn with_spacing(a: &Affine, spacing: &[f64], rank: usize, diagonal: bool) ->
             let rest = gram(i, j) - known;
             upper[i][j] = if i == j { rest.sqrt() } else { rest / upper[i][i] };
         }
-        if !(upper[j][j] > 0.0) {
+        if upper[j][j].is_nan() || upper[j][j] <= 0.0 {
             return Err(Error::Geometry(format!("the affine {a:?} is singular: its axes do not span the space")));
         }
     }
@@ -221,15 +221,14 @@ pub fn covering_grid(
         })
         .collect();
     let first = seen.iter().position(|p| (0..rank).all(|axis| (lowest(axis) - p[axis]).abs() <= 1e-8));
-    let mut offset = match first {
-        Some(index) => point(from, &corners[index]),
+    let mut offset = if let Some(index) = first {
+        point(from, &corners[index])
+    } else {
         // no corner is the lowest in all axes: the centres of both grids coincide
-        None => {
-            let half =
-                |n: &[usize]| -> [f64; 3] { std::array::from_fn(|axis| n.get(axis).map_or(0.0, |&n| n as f64 / 2.0)) };
-            let (source, target) = (point(from, &half(shape)), point(to, &half(&new_shape)));
-            std::array::from_fn(|i| source[i] - (target[i] - to[i][3]))
-        }
+        let half =
+            |n: &[usize]| -> [f64; 3] { std::array::from_fn(|axis| n.get(axis).map_or(0.0, |&n| n as f64 / 2.0)) };
+        let (source, target) = (point(from, &half(shape)), point(to, &half(&new_shape)));
+        std::array::from_fn(|i| source[i] - (target[i] - to[i][3]))
     };
     if scale_extent {
         let inner: [f64; 3] = std::array::from_fn(|axis| match shape.get(axis) {

@@ -88,7 +88,7 @@ mod tests {
             assert_eq!(c_order, expected, "{shape:?}");
             let mut bytes = vec![0; n * 8];
             to_file_order(&shape, 8, &mut bytes, |place, out| {
-                out.copy_from_slice(&(c_order[place] as u64).to_le_bytes())
+                out.copy_from_slice(&(c_order[place] as u64).to_le_bytes());
             });
             let back: Vec<u64> = bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
             assert_eq!(back, (0..n as u64).collect::<Vec<_>>(), "{shape:?}");

@@ -1,5 +1,7 @@
 //! NIfTI files written and read back, damaged ones, and headers that say little.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::path::Path;
 
 use mmar_imaging::affine::{IDENTITY, close};

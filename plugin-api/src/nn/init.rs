@@ -78,7 +78,7 @@ pub fn constant(shape: &[i64], value: f64) -> Result<Tensor> {
 /// Gives a parameter other values: how a network replaces the initialisation of a layer.
 pub fn assign(parameter: &Tensor, values: &Tensor) -> Result<()> {
     let mut parameter = parameter.shallow_clone();
-    let _ = tch::no_grad(|| parameter.f_copy_(values))?;
+    let () = tch::no_grad(|| parameter.f_copy_(values))?;
     Ok(())
 }
 

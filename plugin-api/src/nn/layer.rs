@@ -52,6 +52,7 @@ impl Sequential {
 
     /// The same with one more layer at the end.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "PyTorch names what is put into a Sequential this way, too")]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
         self.push(layer);
         self

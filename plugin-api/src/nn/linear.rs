@@ -40,13 +40,13 @@ impl Linear {
 
     /// (…, in) → (…, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_linear(&self.weight, self.bias.as_ref()).map_err(|error| {
+        x.f_linear(&self.weight, self.bias.as_ref()).map_err(|error| {
             crate::Error::from(error).context(format!(
                 "linear layer `{}` failed on an input of shape {:?}",
                 self.name,
                 x.size()
             ))
-        })?)
+        })
     }
 
     /// The weight (out, in): the network's own tensor, to be initialised in another way.

@@ -1,4 +1,4 @@
-//! MyDiceLoss against MONAI's DiceLoss, and on what it must refuse.
+//! `MyDiceLoss` against MONAI's `DiceLoss`, and on what it must refuse.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,6 @@ impl Components for AsDiceLoss {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "says what it leaves out")]
 fn it_agrees_with_monais_dice_loss() {
     let shared = std::env::var_os("MMAR_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);

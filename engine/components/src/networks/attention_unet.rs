@@ -78,7 +78,7 @@ impl Network for AttentionUnet {
     }
 }
 
-/// Two convolutions with batch norm and ReLU, the first one strided.
+/// Two convolutions with batch norm and `ReLU`, the first one strided.
 fn conv_block(
     path: &nn::Path<'_>,
     args: &AttentionUnetArgs,

@@ -52,7 +52,6 @@ pub(super) fn warn_of_pretrained(pretrained: bool, network: &str) {
 macro_rules! layers {
     ($($name:ident = $spec:expr;)*) => {
         $(
-            #[expect(clippy::unnecessary_wraps, reason = "null leaves the layer out")]
             pub(super) fn $name() -> Option<LayerSpec> {
                 Some($spec)
             }

@@ -1,4 +1,4 @@
-//! The DenseNet family.
+//! The `DenseNet` family.
 
 use byoc::nn::{
     Activation, Conv, ConvOptions, Dropout, Layer, LayerSpec, Linear, Norm, check_spatial_dims, init, pool,

@@ -1,4 +1,4 @@
-//! DynUNet.
+//! `DynUNet`.
 
 use byoc::nn::blocks::{Convolution, ConvolutionOptions};
 use byoc::nn::resize::{self, Interpolation};
@@ -193,7 +193,7 @@ impl Network for DynUNet {
     }
 }
 
-/// A convolution whose padding follows kernel and stride, initialised as DynUNet does (`get_conv_layer`).
+/// A convolution whose padding follows kernel and stride, initialised as `DynUNet` does (`get_conv_layer`).
 fn convolution(
     path: &nn::Path<'_>,
     args: &DynUNetArgs,

@@ -1,4 +1,4 @@
-//! HighResNet.
+//! `HighResNet`.
 
 use byoc::nn::blocks::{Adn, AdnOptions, Convolution, ConvolutionOptions};
 use byoc::nn::{Conv, ConvOptions, DropoutSpec, Layer, LayerSpec, Sequential, check_spatial_dims};

@@ -1,4 +1,4 @@
-//! The ResNet family.
+//! The `ResNet` family.
 
 use byoc::nn::{
     Activation, Conv, ConvOptions, Layer, LayerSpec, Linear, Norm, Sequential, check_spatial_dims, init, pool,
@@ -66,7 +66,7 @@ pub struct ResNetArgs {
     /// Whether the shortcut's convolution has a bias.
     #[serde(default = "defaults::yes")]
     pub bias_downsample: bool,
-    /// Activation after the first convolution; the blocks have ReLU, as in MONAI.
+    /// Activation after the first convolution; the blocks have `ReLU`, as in MONAI.
     #[serde(default = "defaults::relu_spec")]
     pub act: LayerSpec,
     /// Normalisation after the first convolution; the blocks have batch norm, as in MONAI.
@@ -100,7 +100,7 @@ fn four_hundred() -> i64 {
     400
 }
 
-/// The block of a ResNet.
+/// The block of a `ResNet`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -262,13 +262,13 @@ pub(super) struct BlockOptions {
     pub(super) stride: i64,
     pub(super) shortcut: ShortcutKind,
     pub(super) shortcut_bias: bool,
-    /// Groups of a bottleneck's middle convolution (ResNeXt).
+    /// Groups of a bottleneck's middle convolution (`ResNeXt`).
     pub(super) groups: i64,
-    /// Channels within a bottleneck (`planes`, or more for wide ResNets).
+    /// Channels within a bottleneck (`planes`, or more for wide `ResNets`).
     pub(super) width: i64,
 }
 
-/// A residual block with batch norm and ReLU.
+/// A residual block with batch norm and `ReLU`.
 #[derive(Debug)]
 pub(super) struct Block {
     convolutions: Vec<(Conv, Norm)>,
@@ -279,7 +279,7 @@ pub(super) struct Block {
 enum Shortcut {
     Same,
     Pad { stride: i64, channels: i64 },
-    Project(Conv, Norm),
+    Project(Box<(Conv, Norm)>),
 }
 
 impl Block {
@@ -311,10 +311,10 @@ impl Block {
             ShortcutKind::B => {
                 let path = path / "downsample";
                 let conv = ConvOptions::new(dims, inputs, outputs, 1).stride(stride).bias(options.shortcut_bias);
-                Shortcut::Project(
+                Shortcut::Project(Box::new((
                     convolution(&(&path / 0), conv)?,
                     Norm::new(&(&path / 1), &"batch".into(), dims, outputs)?,
-                )
+                )))
             }
         };
         Ok(Self { convolutions, shortcut })
@@ -332,7 +332,7 @@ impl Layer for Block {
         }
         let shortcut = match &self.shortcut {
             Shortcut::Same => x.shallow_clone(),
-            Shortcut::Project(conv, norm) => norm.forward(&conv.forward(x)?, train)?,
+            Shortcut::Project(layers) => layers.1.forward(&layers.0.forward(x)?, train)?,
             Shortcut::Pad { stride, channels } => {
                 let mut padding = vec![0; 2 * (x.dim() - 2)];
                 padding.extend([0, *channels]);

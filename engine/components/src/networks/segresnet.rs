@@ -1,4 +1,4 @@
-//! SegResNet, with and without the variational autoencoder.
+//! `SegResNet`, with and without the variational autoencoder.
 
 use byoc::nn::blocks::{Convolution, ConvolutionOptions, UpSample, UpSampleOptions, UpsampleMode};
 use byoc::nn::{Activation, Dropout, DropoutSpec, Layer, LayerSpec, Norm, Sequential};

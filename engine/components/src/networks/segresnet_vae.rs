@@ -1,4 +1,4 @@
-//! SegResNet with a variational autoencoder beside the decoder, which regularises the encoder.
+//! `SegResNet` with a variational autoencoder beside the decoder, which regularises the encoder.
 
 use byoc::nn::blocks::{Convolution, UpSample, UpsampleMode};
 use byoc::nn::{Layer, LayerSpec, Linear, Norm};

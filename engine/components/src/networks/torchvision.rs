@@ -1,4 +1,4 @@
-//! torchvision's ResNets with another last layer.
+//! torchvision's `ResNets` with another last layer.
 
 use byoc::nn::{Conv, ConvOptions, Layer, LayerSpec, Linear, Norm, Sequential, pool};
 use byoc::{Error, Network, NetworkComponent, Result};
@@ -13,7 +13,7 @@ byoc::register! {
     networks: [TorchVisionFCModel, TorchVisionFullyConvModel],
 }
 
-/// A torchvision ResNet whose last layers are replaced (MONAI `TorchVisionFCModel`).
+/// A torchvision `ResNet` whose last layers are replaced (MONAI `TorchVisionFCModel`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TorchVisionFCModelArgs {
@@ -48,7 +48,7 @@ pub struct TorchVisionFCModelArgs {
     pub fc_name: String,
 }
 
-/// A torchvision ResNet that gives a map of class scores (MONAI 0.8 `TorchVisionFullyConvModel`).
+/// A torchvision `ResNet` that gives a map of class scores (MONAI 0.8 `TorchVisionFullyConvModel`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TorchVisionFullyConvModelArgs {

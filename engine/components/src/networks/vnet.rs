@@ -1,4 +1,4 @@
-//! VNet.
+//! `VNet`.
 
 use byoc::nn::blocks::{Convolution, ConvolutionOptions};
 use byoc::nn::{

@@ -10,8 +10,7 @@ use super::common::image_of;
 /// Where the result goes: `output_key`, or the only key.
 fn output<'a>(keys: &'a Keys, output_key: Option<&'a String>) -> Result<&'a str> {
     match (output_key, keys.0.as_slice()) {
-        (Some(key), _) => Ok(key),
-        (None, [key]) => Ok(key),
+        (Some(key), _) | (None, [key]) => Ok(key),
         _ => Err(Error::invalid_argument("several `keys` need an `output_key`")),
     }
 }

@@ -196,13 +196,12 @@ impl SaveImaged {
 
     /// MONAI's `create_file_basename`.
     fn path(&self, image: &Image) -> Result<PathBuf> {
-        let source = match image.meta.get("filename_or_obj") {
-            Some(Json::String(path)) => PathBuf::from(path),
-            _ => {
-                let index = self.saved.get();
-                self.saved.set(index + 1);
-                PathBuf::from(index.to_string())
-            }
+        let source = if let Some(Json::String(path)) = image.meta.get("filename_or_obj") {
+            PathBuf::from(path)
+        } else {
+            let index = self.saved.get();
+            self.saved.set(index + 1);
+            PathBuf::from(index.to_string())
         };
         let mut stem = PathBuf::from(source.file_name().unwrap_or_default());
         if stem.extension().is_some_and(|extension| extension == "gz") {

@@ -86,9 +86,8 @@ fn header(shape: &[usize], affine: &Affine, datatype: Datatype) -> Result<Vec<u8
     let (quaternion, handedness) = quaternion(affine)?;
     let mut pixdim = [1.0; 8];
     pixdim[0] = handedness;
-    for axis in 0..rank.min(3) {
-        pixdim[1 + axis] = size[axis];
-    }
+    let spatial = rank.min(3);
+    pixdim[1..=spatial].copy_from_slice(&size[..spatial]);
     let mut dim = [1i64; 8];
     dim[0] = rank as i64;
     for (dim, &n) in dim[1..].iter_mut().zip(shape) {

@@ -2,6 +2,9 @@
 
 use rayon::prelude::*;
 
+/// Low and high of plane, row and column.
+type Found = Option<([usize; 3], [usize; 3])>;
+
 /// First and last index + 1 along each axis of the voxels that `is_chosen` chooses; `None` if it chooses none.
 ///
 /// `volumes` are the channels to look at, each in C order with this shape of one to three axes.
@@ -15,8 +18,6 @@ pub fn bounding_box<T: Copy + Sync>(
         return None;
     }
     let rows_per_plane = if shape.len() > 2 { shape[1] } else { 1 };
-    // low and high of plane, row and column
-    type Found = Option<([usize; 3], [usize; 3])>;
     let join = |a: Found, b: Found| match (a, b) {
         (Some((low_a, high_a)), Some((low_b, high_b))) => {
             Some((std::array::from_fn(|i| low_a[i].min(low_b[i])), std::array::from_fn(|i| high_a[i].max(high_b[i]))))

@@ -19,7 +19,7 @@ pub(super) fn resample<T: Sample>(
         Interpolation::Nearest => planes.for_each(|(x, out)| nearest_plane(source, source_shape, tables, x, out)),
         Interpolation::Linear => {
             planes.for_each_init(Scratch::default, |scratch, (x, out)| {
-                linear_plane(source, source_shape, tables, x, scratch, out)
+                linear_plane(source, source_shape, tables, x, scratch, out);
             });
         }
     }

@@ -165,12 +165,11 @@ impl Convolution {
         let conv: Box<dyn Layer>;
         let (weight, bias);
         if options.transposed {
-            let output_padding = match options.output_padding {
-                Some(padding) => padding,
-                None => {
-                    let strides = options.strides.repeat(spatial_dims, "strides")?;
-                    OneOrMany::Many(strides.iter().map(|stride| stride - 1).collect())
-                }
+            let output_padding = if let Some(padding) = options.output_padding {
+                padding
+            } else {
+                let strides = options.strides.repeat(spatial_dims, "strides")?;
+                OneOrMany::Many(strides.iter().map(|stride| stride - 1).collect())
             };
             let options = ConvTransposeOptions::new(spatial_dims, in_channels, out_channels, options.kernel_size)
                 .stride(options.strides)

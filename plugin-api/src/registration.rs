@@ -164,7 +164,7 @@ registrations! {
 ///
 /// The name in a config is the type's name, or the one given; other names follow after `|`:
 ///
-/// ```ignore
+/// ```text
 /// byoc::register! {
 ///     losses: [DiceLoss, DiceCELoss],
 ///     networks: [BasicUNet = "BasicUNet" | "BasicUnet"],

@@ -46,8 +46,8 @@ mod tests {
             prepared,
             json!({"output_dir": "/mmar/eval", "load_path": "/a/model.pt", "device": "cpu", "keys": "pred"})
         );
-        let prepared = prepare(&args, Path::new("/mmar"), Device::Cuda(0), Some(Path::new("/tmp/x")));
-        assert_eq!(prepared["output_dir"], "/tmp/x/output_dir");
+        let prepared = prepare(&args, Path::new("/mmar"), Device::Cuda(0), Some(Path::new("/elsewhere")));
+        assert_eq!(prepared["output_dir"], "/elsewhere/output_dir");
         assert_eq!(prepared["device"], "cuda:0");
     }
 }

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_authors_frame_is_the_first_that_is_nobody_elses() {
-        let backtrace = "   0: std::panicking\n             at /rustc/abc/library/std/src/panicking.rs:1:2\n   1: tch::f\n             at /cargo/registry/src/index/tch-0.24.0/src/x.rs:3:4\n   2: my::forward\n             at ./src/lib.rs:41:9\n   3: byoc\n             at /x/plugin-api/src/ffi/guard.rs:1:1";
+        let backtrace = "   0: std::panicking\n             at /rustc/abc/library/std/src/panicking.rs:1:2\n   1: tch::f\n             at /u/.cargo/registry/src/index/tch-0.24.0/src/x.rs:3:4\n   2: my::forward\n             at ./src/lib.rs:41:9\n   3: byoc\n             at /x/plugin-api/src/ffi/guard.rs:1:1";
         assert_eq!(author_frame(backtrace).as_deref(), Some("src/lib.rs:41"));
     }
 }

@@ -117,14 +117,8 @@ impl Conv {
             groups,
         };
         geometry.check(path)?;
-        let mut shape = vec![out_channels, in_channels / groups];
-        shape.extend(&geometry.kernel_size);
-        let fan = init::fan_in(&shape);
-        let weight = parameter(path, "weight", init::uniform_fan(&shape, fan)?)?;
-        let bias = match options.bias {
-            true => Some(parameter(path, "bias", init::uniform_fan(&[out_channels], fan)?)?),
-            false => None,
-        };
+        let (weight, bias) =
+            geometry.parameters(path, [out_channels, in_channels / groups], out_channels, options.bias)?;
         Ok(Self { name: name_of(path), weight, bias, geometry })
     }
 
@@ -153,6 +147,25 @@ impl Layer for Conv {
 }
 
 impl Geometry {
+    /// Makes `weight` (channels…, kernel…) and, if wanted, `bias`, drawn as PyTorch does.
+    #[track_caller]
+    pub(super) fn parameters(
+        &self,
+        path: &nn::Path<'_>,
+        weight_channels: [i64; 2],
+        out_channels: i64,
+        bias: bool,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let shape = [&weight_channels[..], &self.kernel_size].concat();
+        let fan = init::fan_in(&shape);
+        let weight = parameter(path, "weight", init::uniform_fan(&shape, fan)?)?;
+        let bias = match bias {
+            true => Some(parameter(path, "bias", init::uniform_fan(&[out_channels], fan)?)?),
+            false => None,
+        };
+        Ok((weight, bias))
+    }
+
     #[track_caller]
     pub(super) fn check(&self, path: &nn::Path<'_>) -> Result<()> {
         for (what, values, minimum) in [

@@ -3,8 +3,8 @@
 use tch::{Tensor, nn};
 
 use super::conv::{Geometry, check_channels};
-use super::variable::{name_of, parameter};
-use super::{Layer, check_spatial_dims, init, memory_format};
+use super::variable::name_of;
+use super::{Layer, check_spatial_dims, memory_format};
 use crate::{Error, OneOrMany, Result};
 
 /// A transposed convolution in 1, 2 or 3 dimensions: `torch.nn.ConvTranspose1d`, `ConvTranspose2d`, `ConvTranspose3d`.
@@ -126,14 +126,8 @@ impl ConvTranspose {
                 name_of(path)
             )));
         }
-        let mut shape = vec![in_channels, out_channels / groups];
-        shape.extend(&geometry.kernel_size);
-        let fan = init::fan_in(&shape);
-        let weight = parameter(path, "weight", init::uniform_fan(&shape, fan)?)?;
-        let bias = match options.bias {
-            true => Some(parameter(path, "bias", init::uniform_fan(&[out_channels], fan)?)?),
-            false => None,
-        };
+        let (weight, bias) =
+            geometry.parameters(path, [in_channels, out_channels / groups], out_channels, options.bias)?;
         Ok(Self { name: name_of(path), weight, bias, geometry, output_padding })
     }
 

@@ -87,6 +87,17 @@ impl Accumulated {
         Ok(Tensor::f_cat(&self.values, 0)?)
     }
 
+    /// What [`byoc::Metric::compute`] gives: the values put together, as one number.
+    pub(crate) fn reduced(&self, reduction: MetricReduction) -> Result<f64> {
+        number(&reduction.apply(&self.all()?)?.0)
+    }
+
+    /// What [`byoc::Metric::results`] gives of a metric without labels.
+    pub(crate) fn results(&self, reduction: MetricReduction) -> Result<Vec<(String, Tensor)>> {
+        let (value, not_nans) = reduction.apply(&self.all()?)?;
+        named(value, not_nans, &[])
+    }
+
     /// All values, if there are any.
     pub(crate) fn details(&self) -> Option<Tensor> {
         self.all().ok()

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction, named};
 use super::pair::ignore_mask;
 
 byoc::register! {
@@ -87,7 +87,7 @@ impl Metric for DiceMetric {
     }
 
     fn compute(&self) -> Result<f64> {
-        number(&self.args.reduction.apply(&self.values.all()?)?.0)
+        self.values.reduced(self.args.reduction)
     }
 
     fn details(&self) -> Option<Tensor> {

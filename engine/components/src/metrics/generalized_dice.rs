@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction};
 use super::pair::{ignore_mask, same_shape, spatial_sum};
 
 byoc::register! {
@@ -91,7 +91,7 @@ impl Metric for GeneralizedDiceScore {
     }
 
     fn compute(&self) -> Result<f64> {
-        number(&self.reduction.apply(&self.values.all()?)?.0)
+        self.values.reduced(self.reduction)
     }
 
     fn details(&self) -> Option<Tensor> {
@@ -99,8 +99,7 @@ impl Metric for GeneralizedDiceScore {
     }
 
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
-        let (value, not_nans) = self.reduction.apply(&self.values.all()?)?;
-        named(value, not_nans, &[])
+        self.values.results(self.reduction)
     }
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction};
 use super::distance_transform::DistanceMetric;
 use super::surface::SurfaceOptions;
 
@@ -92,7 +92,7 @@ impl Metric for HausdorffDistanceMetric {
     }
 
     fn compute(&self) -> Result<f64> {
-        number(&self.args.reduction.apply(&self.values.all()?)?.0)
+        self.values.reduced(self.args.reduction)
     }
 
     fn details(&self) -> Option<Tensor> {
@@ -100,8 +100,7 @@ impl Metric for HausdorffDistanceMetric {
     }
 
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
-        let (value, not_nans) = self.args.reduction.apply(&self.values.all()?)?;
-        named(value, not_nans, &[])
+        self.values.results(self.args.reduction)
     }
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction};
 use super::pair::{foreground, ignore_mask, same_shape, spatial_sum};
 
 byoc::register! { metrics: [MeanIoU = "MeanIoU" | "MeanIoUHandler" | "compute_iou" | "compute_meaniou"] }
@@ -82,7 +82,7 @@ impl Metric for MeanIoU {
     }
 
     fn compute(&self) -> Result<f64> {
-        number(&self.args.reduction.apply(&self.values.all()?)?.0)
+        self.values.reduced(self.args.reduction)
     }
 
     fn details(&self) -> Option<Tensor> {
@@ -90,8 +90,7 @@ impl Metric for MeanIoU {
     }
 
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
-        let (value, not_nans) = self.args.reduction.apply(&self.values.all()?)?;
-        named(value, not_nans, &[])
+        self.values.results(self.args.reduction)
     }
 }
 

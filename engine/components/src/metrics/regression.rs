@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction};
 use super::pair::same_shape;
 
 byoc::register! {
@@ -72,7 +72,7 @@ macro_rules! regression {
             }
 
             fn compute(&self) -> Result<f64> {
-                number(&self.args.reduction.apply(&self.values.all()?)?.0)
+                self.values.reduced(self.args.reduction)
             }
 
             fn details(&self) -> Option<Tensor> {
@@ -80,8 +80,7 @@ macro_rules! regression {
             }
 
             fn results(&self) -> Result<Vec<(String, Tensor)>> {
-                let (value, not_nans) = self.args.reduction.apply(&self.values.all()?)?;
-                named(value, not_nans, &[])
+                self.values.results(self.args.reduction)
             }
         }
     };

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::accumulated::{Accumulated, MetricReduction, named, number};
+use super::accumulated::{Accumulated, MetricReduction};
 use super::distance_transform::DistanceMetric;
 use super::surface::SurfaceOptions;
 
@@ -102,7 +102,7 @@ impl Metric for SurfaceDiceMetric {
     }
 
     fn compute(&self) -> Result<f64> {
-        number(&self.args.reduction.apply(&self.values.all()?)?.0)
+        self.values.reduced(self.args.reduction)
     }
 
     fn details(&self) -> Option<Tensor> {
@@ -110,8 +110,7 @@ impl Metric for SurfaceDiceMetric {
     }
 
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
-        let (value, not_nans) = self.args.reduction.apply(&self.values.all()?)?;
-        named(value, not_nans, &[])
+        self.values.results(self.args.reduction)
     }
 }
 

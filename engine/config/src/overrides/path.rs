@@ -4,7 +4,7 @@
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Entry, Node, Value, child_pointer};
-use crate::resolve::keys::{COMPONENT_KEYS, SECTION_KEYS};
+use crate::resolve::keys::{COMPONENT_KEYS, is_section_key};
 use crate::source::Span;
 use crate::suggest::{did_you_mean_help, list};
 
@@ -124,7 +124,7 @@ fn may_be_new(entries: &[Entry], step: &str, parent: &str, depth: usize, last: b
         _ if !last => false,
         _ if inside_args => true,
         _ if is_component => COMPONENT_KEYS.contains(&step),
-        _ => matches!(parent, "/train" | "/validate") && SECTION_KEYS.contains(&step),
+        _ => matches!(parent, "/train" | "/validate") && is_section_key(step),
     }
 }
 

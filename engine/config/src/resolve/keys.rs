@@ -35,25 +35,10 @@ pub(crate) const EVALUATION_KEYS: [&str; 12] = [
     "evaluator",
 ];
 
-/// The keys of any section.
-pub(crate) const SECTION_KEYS: [&str; 16] = [
-    "loss",
-    "optimizer",
-    "lr_scheduler",
-    "model",
-    "pre_transforms",
-    "dataset",
-    "dataloader",
-    "inferer",
-    "iteration",
-    "handlers",
-    "post_transforms",
-    "metrics",
-    "key_metric",
-    "additional_metrics",
-    "trainer",
-    "evaluator",
-];
+/// Whether some section has this key.
+pub(crate) fn is_section_key(key: &str) -> bool {
+    TRAIN_KEYS.contains(&key) || EVALUATION_KEYS.contains(&key)
+}
 
 /// The keys of any component.
 pub(crate) const COMPONENT_KEYS: [&str; 15] = [

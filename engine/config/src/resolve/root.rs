@@ -1,6 +1,6 @@
 //! The root of a config: what it is for, its dialect, its keys.
 
-use super::keys::{EVALUATION_KEYS, SECTION_KEYS, TOLERATED_ROOT_KEYS, is_comment};
+use super::keys::{EVALUATION_KEYS, TOLERATED_ROOT_KEYS, is_comment, is_section_key};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Label};
 use crate::document::{Node, Value};
@@ -170,7 +170,7 @@ pub(super) fn check_keys(root: &Node, role: Role, variables: &Variables, diagnos
             continue;
         }
         let candidates = || sections.iter().copied().chain(SETTINGS);
-        let misplaced = SECTION_KEYS.contains(&key) || TRAIN_SECTIONS.contains(&key);
+        let misplaced = is_section_key(key) || TRAIN_SECTIONS.contains(&key);
         let holds_component = ["name", "path", "args"].into_iter().any(|inner| entry.value.get(inner).is_some());
         let holds_components = entry.value.items().iter().any(|item| matches!(item.value, Value::Object(_)));
         let is_section = matches!(entry.value.value, Value::Object(_)) || holds_component || holds_components;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::component::Slot;
-use super::keys::{EVALUATION_KEYS, TRAIN_KEYS, is_comment};
+use super::keys::{EVALUATION_KEYS, TRAIN_KEYS, is_comment, is_section_key};
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Value, child_pointer};
@@ -191,7 +191,7 @@ impl<'a> Builder<'a> {
             }
             let help = if SETTINGS.contains(&key) {
                 Some(format!("`{key}` is a setting of the root: move it out of `{name}`"))
-            } else if TRAIN_KEYS.contains(&key) || EVALUATION_KEYS.contains(&key) {
+            } else if is_section_key(key) {
                 Some(format!("`{key}` belongs into the other section"))
             } else {
                 did_you_mean_help(key, known.iter().copied())
@@ -306,7 +306,7 @@ impl<'a> Builder<'a> {
 
     /// Where an object of this name would stand.
     fn places_of(&self, name: &str) -> impl Iterator<Item = &Node> {
-        let known = super::keys::SECTION_KEYS.contains(&name);
+        let known = is_section_key(name);
         // `train` borrows nothing from `validate` but its evaluator
         let borrows = self.place == Place::Validate || name == "evaluator";
         let sections = self.object_sections().into_iter().enumerate();

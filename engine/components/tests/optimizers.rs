@@ -1,41 +1,23 @@
-//! Optimizers and schedules: the reference cases, and states that go to Python and come back.
+//! Optimizers and schedules: states that go to Python and come back. Their reference cases run with all others in
+//! `mmar-verify`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use byoc::{Constructor, Kind, LrScheduler, Optimizer, ParameterGroup, StateTree};
 // links the built-in components
 use mmar_components as _;
 use mmar_loader::Registry;
-use mmar_verify::Outcome;
 use serde_json::{Value as Json, json};
 use tch::{Device, Tensor};
 use torch_ext::{checkpoint, gradient};
 
-/// The shared folder beside the workspace, if there is one.
-fn shared(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("MMAR_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
-    Some(root.join(part)).filter(|path| path.is_dir())
-}
-
-#[test]
-fn optimizers_and_schedules_agree_with_the_reference_cases() {
-    let folders: Vec<_> = ["golden/optimizer", "golden/lr_scheduler"].into_iter().filter_map(shared).collect();
-    if folders.is_empty() {
-        eprintln!("left out: no reference cases (`../shared/golden`, or set MMAR_SHARED)");
-        return;
-    }
-    let report = mmar_verify::run(&folders, &mut Registry::with_builtins());
-    let wrong: Vec<_> = report
-        .cases
-        .iter()
-        .filter(|case| !matches!(case.outcome, Outcome::Passed))
-        .map(|case| format!("{} ({}): {:?}, {}", case.case, case.name, case.outcome, case.detail))
-        .collect();
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), report.cases.len(), wrong.join("\n"));
+/// The Python with torch and MONAI that the test set-up makes, if it is there.
+fn python() -> Option<PathBuf> {
+    let cached = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/mmar/python/bin/python"));
+    std::env::var_os("MMAR_PYTHON").map(PathBuf::from).or_else(cached).filter(|python| python.exists())
 }
 
 fn make_optimizer(name: &str, args: &Json, groups: Vec<ParameterGroup>) -> byoc::Result<Box<dyn Optimizer>> {
@@ -126,9 +108,7 @@ fn a_loaded_state_goes_on_exactly() {
 
 #[test]
 fn python_goes_on_from_our_state_and_we_from_pythons() {
-    let cached = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/mmar/python/bin/python"));
-    let python = std::env::var_os("MMAR_PYTHON").map(PathBuf::from).or_else(cached).filter(|python| python.exists());
-    let Some(python) = python else {
+    let Some(python) = python() else {
         eprintln!("left out: the comparison with Python's optimizers (set MMAR_PYTHON)");
         return;
     };
@@ -310,10 +290,7 @@ fn schedules_go_on_exactly_from_their_state() {
 
 #[test]
 fn schedules_agree_with_python_beyond_the_reference_cases() {
-    let cached = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/mmar/python/bin/python"));
-    let python =
-        std::env::var_os("MMAR_PYTHON").map(PathBuf::from).or_else(cached).filter(|python| Path::new(python).exists());
-    let Some(python) = python else {
+    let Some(python) = python() else {
         eprintln!("left out: the comparison with Python's schedules (set MMAR_PYTHON)");
         return;
     };

@@ -1,7 +1,6 @@
 //! A folder of scans with a data list, laid out as the Medical Segmentation Decathlon does it.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use mmar_imaging::nifti;
@@ -105,19 +104,10 @@ impl Recipe {
             "validation": validation_entries,
             "test": test_images,
         });
-        write_list(&list, &content).map_err(|error| Error::Io { path: list.clone(), error })?;
+        mmar_files::write(&list, format!("{content:#}\n").as_bytes())
+            .map_err(|error| Error::Io { path: list.clone(), error })?;
         Ok(Written { list, training, validation, test })
     }
-}
-
-fn write_list(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    writeln!(file, "{content:#}")?;
-    // Temporary files are private; a data list is for everyone who may read the folder.
-    #[cfg(unix)]
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

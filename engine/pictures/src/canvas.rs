@@ -116,13 +116,12 @@ impl Canvas {
 
     /// Writes the picture beside its place and renames it.
     pub(crate) fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = path.with_file_name(name);
+        let failed = |error: &dyn std::fmt::Display| Error::write(path, error);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| Error::write(path, error))?;
+            std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
         }
-        self.pixels.save_with_format(&partial, image::ImageFormat::Png).map_err(|error| Error::write(path, error))?;
-        std::fs::rename(&partial, path).map_err(|error| Error::write(path, error))
+        let mut png = std::io::Cursor::new(Vec::new());
+        self.pixels.write_to(&mut png, image::ImageFormat::Png).map_err(|error| failed(&error))?;
+        mmar_files::write(path, png.get_ref()).map_err(|error| failed(&error))
     }
 }

@@ -1,6 +1,5 @@
 //! Writing: one file, NIfTI-1 unless an axis is too long for it.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::Datatype;
@@ -60,23 +59,7 @@ pub fn write<T: Element>(path: &Path, shape: &[usize], affine: &Affine, voxels: 
         packed.truncate(length);
         bytes = packed;
     }
-    save(path, &bytes).map_err(|error| Error::write(path, error))
-}
-
-/// Writes beside the place, then renames into it: a reader never sees half a file, a full disk never costs the old one.
-fn save(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    mmar_files::write(path, &bytes).map_err(|error| Error::write(path, error))
 }
 
 fn header(shape: &[usize], affine: &Affine, datatype: Datatype) -> Result<Vec<u8>> {

@@ -3,14 +3,13 @@
 #![expect(unsafe_code, reason = "calls the shim, which calls back with the file's bytes")]
 
 use std::ffi::c_void;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
 
 use byoc::{StateKey, StateTree};
-use tempfile::NamedTempFile;
+use mmar_files::Beside;
 
 use super::error::CheckpointError;
 use crate::sys;
@@ -19,32 +18,13 @@ pub(super) fn write(path: &Path, tree: &StateTree) -> Result<(), CheckpointError
     let refused = |source| CheckpointError::Tree { path: path.to_path_buf(), source };
     let failed = |source| CheckpointError::Write { path: path.to_path_buf(), source };
     let tree = Tree::of(tree).map_err(refused)?;
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
     // dropped on any error below, which removes it
-    let beside = beside(path, &folder).map_err(failed)?;
-    let mut sink = Sink { file: BufWriter::with_capacity(1 << 20, beside.as_file()), error: None };
+    let beside = Beside::new(path).map_err(failed)?;
+    let mut sink = Sink { file: BufWriter::with_capacity(1 << 20, beside.file()), error: None };
     let written = tree.write_into(&mut sink);
     sink.finish().map_err(failed)?;
     written.map_err(refused)?;
-    beside.as_file().sync_all().map_err(failed)?;
-    beside.persist(path).map_err(|error| failed(error.error))?;
-    // the rename itself is on the disk only when its folder is; where folders cannot be synced, it will be soon
-    let _ = File::open(&folder).and_then(|folder| folder.sync_all());
-    Ok(())
-}
-
-/// A new file in the same folder, hidden, with the rights of any other new file.
-fn beside(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?.to_string_lossy();
-    let prefix = format!(".{name}.");
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .suffix(".part")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
+    beside.finish().map_err(failed)
 }
 
 /// Takes the file's bytes and keeps the first error; after it, everything is thrown away.

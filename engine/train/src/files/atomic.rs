@@ -1,22 +1,17 @@
-//! Whole files or none: written beside their place, synced, renamed into it.
+//! Files of a run, whole or not at all, in folders that may not be there yet.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
 /// Writes a file; whatever stood in its place survives any failure.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    // the temporary file is private to its owner, which nobody expects of results
-    share(file.path())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    mmar_files::write(path, bytes)
 }
 
 /// Writes a value as indented JSON.
@@ -24,17 +19,6 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     write(path, &text)
-}
-
-#[cfg(unix)]
-fn share(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn share(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

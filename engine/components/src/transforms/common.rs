@@ -1,6 +1,6 @@
 //! What the transforms share: keys, dtypes, modes, voxels as slices.
 
-use byoc::{Error, Image, Keys, Result, Sample, Value};
+use byoc::{Error, Image, Keys, OneOrMany, Result, Sample, Value};
 use mmar_imaging::resample::{Interpolation, Padding};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -79,9 +79,9 @@ pub(super) fn full_shape(channels: i64, shape: &[usize]) -> Vec<i64> {
 
 /// One size for each axis: a single value is for all axes, missing ones and those below 1 are the image's own (MONAI's
 /// `fall_back_tuple`).
-pub(super) fn sizes_or(sizes: &byoc::OneOrMany<i64>, shape: &[usize], argument: &str) -> Result<Vec<usize>> {
+pub(super) fn sizes_or(sizes: &OneOrMany<i64>, shape: &[usize], argument: &str) -> Result<Vec<usize>> {
     let given = match sizes {
-        byoc::OneOrMany::Many(values) if values.len() > shape.len() => values[..shape.len()].to_vec(),
+        OneOrMany::Many(values) if values.len() > shape.len() => values[..shape.len()].to_vec(),
         other => other.repeat(shape.len(), argument)?,
     };
     Ok(given.iter().zip(shape).map(|(&size, &own)| if size > 0 { size as usize } else { own }).collect())
@@ -104,6 +104,26 @@ pub(super) fn map_values(tensor: &Tensor, change: impl Fn(f32) -> f32 + Sync) ->
         });
     });
     Ok(out.f_to_device(tensor.device())?)
+}
+
+/// A range to draw from: one number x stands for -x … x.
+pub(super) fn range(argument: &str, values: &OneOrMany<f64>) -> Result<(f64, f64)> {
+    match values {
+        OneOrMany::One(value) => Ok((-value.abs(), value.abs())),
+        OneOrMany::Many(values) if values.len() == 2 => Ok((values[0].min(values[1]), values[0].max(values[1]))),
+        OneOrMany::Many(values) => {
+            Err(Error::invalid_argument(format!("`{argument}` has {} values; one or two are needed", values.len())))
+        }
+    }
+}
+
+/// A probability.
+pub(super) fn probability(value: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::invalid_argument(format!("`prob` is {value}, but must lie between 0 and 1")))
+    }
 }
 
 /// A numeric type by numpy's or PyTorch's name.

@@ -24,7 +24,7 @@ pub(super) fn crop_recorded(image: Image, start: &[i64], end: &[i64], transform:
 }
 
 /// The start and the end of a crop of this size around a centre (MONAI's `compute_slices`).
-fn around(centre: &[i64], size: &[i64]) -> (Vec<i64>, Vec<i64>) {
+pub(super) fn around(centre: &[i64], size: &[i64]) -> (Vec<i64>, Vec<i64>) {
     centre
         .iter()
         .zip(size)

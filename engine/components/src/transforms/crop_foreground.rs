@@ -127,44 +127,9 @@ impl Transform for CropForegroundd {
 impl CropForegroundd {
     fn bounding_box(&self, source: &Tensor, shape: &[usize]) -> Result<(Vec<i64>, Vec<i64>)> {
         let args = &self.args;
-        let margin = args.margin.repeat(shape.len(), "margin")?;
         let divisor = args.k_divisible.repeat(shape.len(), "k_divisible")?;
-        let values = float_values(source)?;
-        let channels = values.size()[0];
-        let chosen: Vec<i64> = match &args.channel_indices {
-            Some(indices) => indices.clone().into_vec(),
-            None => (0..channels).collect(),
-        };
-        let values = view::slice::<f32>(&values)?;
-        let voxels: usize = shape.iter().product();
-        let volumes = chosen
-            .iter()
-            .map(|&channel| {
-                let index = if channel < 0 { channel + channels } else { channel };
-                usize::try_from(index)
-                    .ok()
-                    .and_then(|index| values.get(index * voxels..(index + 1) * voxels))
-                    .ok_or_else(|| {
-                        Error::invalid_argument(format!(
-                            "`channel_indices` names channel {channel}, but `{}` has {channels}",
-                            args.source_key
-                        ))
-                    })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let (mut start, mut end) = (vec![0; shape.len()], vec![0; shape.len()]);
-        if let Some((first, last)) = bounding_box(&volumes, shape, |value| value > 0.0) {
-            for axis in 0..shape.len() {
-                start[axis] = first[axis] as i64 - margin[axis];
-                end[axis] = last[axis] as i64 + margin[axis];
-                if args.allow_smaller {
-                    start[axis] = start[axis].max(0);
-                    end[axis] = end[axis].min(shape[axis] as i64);
-                }
-            }
-        } else {
-            tracing::warn!("no voxel of `{}` is above 0: the crop is empty", args.source_key);
-        }
+        let (mut start, mut end) =
+            foreground_box(source, &args.source_key, args.channel_indices.as_ref(), &args.margin, args.allow_smaller)?;
         for axis in 0..shape.len() {
             let size = end[axis] - start[axis];
             let wanted =
@@ -174,4 +139,49 @@ impl CropForegroundd {
         }
         Ok((start, end))
     }
+}
+
+/// The first voxel and the one after the last of the box around a source's voxels above 0, with a margin (MONAI's
+/// `generate_spatial_bounding_box`); zeros, and a warning, if there are none. With `allow_smaller` it ends at the image's
+/// border.
+pub(super) fn foreground_box(
+    source: &Tensor,
+    source_key: &str,
+    channel_indices: Option<&OneOrMany<i64>>,
+    margin: &OneOrMany<i64>,
+    allow_smaller: bool,
+) -> Result<(Vec<i64>, Vec<i64>)> {
+    let shape = spatial_shape(source)?;
+    let margin = margin.repeat(shape.len(), "margin")?;
+    let values = float_values(source)?;
+    let channels = values.size()[0];
+    let chosen: Vec<i64> = match channel_indices {
+        Some(indices) => indices.clone().into_vec(),
+        None => (0..channels).collect(),
+    };
+    let values = view::slice::<f32>(&values)?;
+    let voxels: usize = shape.iter().product();
+    let volumes = chosen
+        .iter()
+        .map(|&channel| {
+            let index = if channel < 0 { channel + channels } else { channel };
+            usize::try_from(index).ok().and_then(|index| values.get(index * voxels..(index + 1) * voxels)).ok_or_else(
+                || {
+                    Error::invalid_argument(format!(
+                        "`channel_indices` names channel {channel}, but `{source_key}` has {channels}"
+                    ))
+                },
+            )
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let Some((first, last)) = bounding_box(&volumes, &shape, |value| value > 0.0) else {
+        tracing::warn!("no voxel of `{source_key}` is above 0: the crop is empty");
+        return Ok((vec![0; shape.len()], vec![0; shape.len()]));
+    };
+    Ok((0..shape.len())
+        .map(|axis| {
+            let (start, end) = (first[axis] as i64 - margin[axis], last[axis] as i64 + margin[axis]);
+            if allow_smaller { (start.max(0), end.min(shape[axis] as i64)) } else { (start, end) }
+        })
+        .unzip())
 }

@@ -4,9 +4,8 @@ use byoc::{Component, Keys, OneOrMany, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::common::{default, map_images, spatial_shape};
+use super::common::{default, map_images, probability, spatial_shape};
 use super::geometry::{Operation, flip, record, spatial_axes};
-use super::shift_intensity::probability;
 
 /// Reverses spatial axes.
 ///

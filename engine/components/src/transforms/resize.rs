@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::{Dtype, map_images, sizes_or, spatial_shape};
-use super::gaussian::smooth;
+use super::gaussian::{Approximation, smooth};
 use super::geometry::{Operation, ResizeMode, record, resize};
 
 /// Interpolates images to a size, whatever their voxels measure.
@@ -151,7 +151,7 @@ impl Resized {
                     ratios.zip(given).map(|(ratio, sigma)| if ratio > 1.0 { sigma } else { 0.0 }).collect::<Vec<_>>()
                 }
             };
-            image.tensor = smooth(&image.tensor, &sigma)?;
+            image.tensor = smooth(&image.tensor, &sigma, Approximation::Erf)?;
         }
         let mut image = resize(image, &target, per_key.mode, per_key.align_corners)?;
         record(&mut image, "Resized", &operation)?;

@@ -4,9 +4,8 @@ use byoc::{Component, Error, Keys, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::common::{default, map_images, spatial_shape};
+use super::common::{default, map_images, probability, spatial_shape};
 use super::geometry::{Operation, record, rotate90, spatial_axes};
-use super::shift_intensity::probability;
 
 /// Turns images by quarters in the plane of two axes.
 ///

@@ -1,12 +1,12 @@
-//! Intensities shifted: `RandShiftIntensityd`, `ShiftIntensityd`, `StdShiftIntensityd`; `RandGaussianNoised`,
-//! `RandScaleIntensityd`.
+//! Intensities shifted and multiplied: `ShiftIntensityd`, `StdShiftIntensityd`, `RandShiftIntensityd`,
+//! `RandStdShiftIntensityd`, `RandScaleIntensityd`.
 
-use byoc::{Component, Error, Keys, OneOrMany, Random, Result, Sample, Transform};
+use byoc::{Component, Keys, OneOrMany, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::common::{Dtype, cast, default, float_values, map_tensors, map_values, present};
+use super::common::{Dtype, cast, default, float_values, map_tensors, map_values, present, probability, range};
 use super::normalize_intensity::statistics;
 
 /// Adds a random number to all voxels.
@@ -38,26 +38,6 @@ pub struct RandShiftIntensitydArgs {
     /// For compatibility: metadata travel with the image.
     #[serde(default, rename = "meta_key_postfix")]
     _meta_key_postfix: Option<OneOrMany<String>>,
-}
-
-/// A range to draw from: one number x stands for -x … x.
-fn range(argument: &str, values: &OneOrMany<f64>) -> Result<(f64, f64)> {
-    match values {
-        OneOrMany::One(value) => Ok((-value.abs(), value.abs())),
-        OneOrMany::Many(values) if values.len() == 2 => Ok((values[0].min(values[1]), values[0].max(values[1]))),
-        OneOrMany::Many(values) => {
-            Err(Error::invalid_argument(format!("`{argument}` has {} values; one or two are needed", values.len())))
-        }
-    }
-}
-
-/// A probability.
-pub(super) fn probability(value: f64) -> Result<f64> {
-    if (0.0..=1.0).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Error::invalid_argument(format!("`prob` is {value}, but must lie between 0 and 1")))
-    }
 }
 
 /// See [`RandShiftIntensitydArgs`].
@@ -178,79 +158,6 @@ impl Transform for RandScaleIntensityd {
     }
 }
 
-/// Adds Gaussian noise.
-///
-/// The same noise for all keys, which must have one shape. MONAI `RandGaussianNoised`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RandGaussianNoisedArgs {
-    /// Keys of the images.
-    keys: Keys,
-    /// Probability that it does anything.
-    #[serde(default = "default::tenth")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    prob: f64,
-    /// Mean of the noise.
-    #[serde(default)]
-    mean: f64,
-    /// Standard deviation of the noise.
-    #[serde(default = "default::tenth")]
-    #[schemars(range(min = 0.0))]
-    std: f64,
-    /// Whether the standard deviation is drawn from 0 … `std`.
-    #[serde(default = "default::yes")]
-    sample_std: bool,
-    /// The dtype of the result.
-    #[serde(default = "default::float32")]
-    dtype: Dtype,
-    /// Accepts that a key is missing.
-    #[serde(default)]
-    allow_missing_keys: bool,
-}
-
-/// See [`RandGaussianNoisedArgs`].
-pub struct RandGaussianNoised(RandGaussianNoisedArgs);
-
-impl Component for RandGaussianNoised {
-    type Args = RandGaussianNoisedArgs;
-
-    fn new(args: RandGaussianNoisedArgs) -> Result<Self> {
-        probability(args.prob)?;
-        if args.std < 0.0 {
-            return Err(Error::invalid_argument(format!("`std` is {}, but must not be negative", args.std)));
-        }
-        Ok(Self(args))
-    }
-}
-
-impl Transform for RandGaussianNoised {
-    fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
-        let Self(args) = self;
-        if !random.chance(args.prob) {
-            return Ok(());
-        }
-        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
-            return Ok(());
-        };
-        let std = if args.sample_std { random.uniform(0.0, args.std) } else { args.std };
-        let noise = random.normal_tensor(&sample.tensor(first)?.size()).f_mul_scalar(std)?.f_add_scalar(args.mean)?;
-        map_tensors(sample, &args.keys, args.allow_missing_keys, |_, tensor| {
-            if tensor.size() != noise.size() {
-                return Err(Error::data(format!(
-                    "its shape is {:?}, but that of `{first}` is {:?}: both get the same noise",
-                    tensor.size(),
-                    noise.size()
-                )));
-            }
-            cast(&tensor.f_to_kind(Kind::Float)?.f_add(&noise.f_to_device(tensor.device())?)?, Some(args.dtype))
-        })
-    }
-
-    fn is_random(&self) -> bool {
-        true
-    }
-}
-
 /// Adds a number to all voxels.
 ///
 /// MONAI `ShiftIntensityd`.
@@ -320,34 +227,93 @@ impl Component for StdShiftIntensityd {
     }
 }
 
-impl StdShiftIntensityd {
-    fn shift(&self, tensor: &Tensor) -> Result<Tensor> {
-        let source = float_values(tensor)?;
-        let Some((_, std)) = statistics(torch_ext::view::slice::<f32>(&source)?, self.0.nonzero) else {
-            return Ok(source);
-        };
-        let (offset, nonzero) = ((self.0.factor * std) as f32, self.0.nonzero);
-        map_values(&source, |value| if nonzero && value == 0.0 { value } else { value + offset })
+/// A multiple of its own standard deviation added to an image, or to each channel.
+fn std_shift(tensor: &Tensor, factor: f64, nonzero: bool, channel_wise: bool) -> Result<Tensor> {
+    if channel_wise {
+        let channels = tensor.f_unbind(0)?;
+        let shifted = channels.iter().map(|channel| std_shift(channel, factor, nonzero, false));
+        return Ok(Tensor::f_stack(&shifted.collect::<Result<Vec<_>>>()?, 0)?);
     }
+    let source = float_values(tensor)?;
+    let Some((_, std)) = statistics(torch_ext::view::slice::<f32>(&source)?, nonzero) else {
+        return Ok(source);
+    };
+    let offset = (factor * std) as f32;
+    map_values(&source, |value| if nonzero && value == 0.0 { value } else { value + offset })
 }
 
 impl Transform for StdShiftIntensityd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
-        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
-            let shifted = if self.0.channel_wise {
-                let channels =
-                    tensor.f_unbind(0)?.iter().map(|channel| self.shift(channel)).collect::<Result<Vec<_>>>()?;
-                Tensor::f_stack(&channels, 0)?
-            } else {
-                self.shift(tensor)?
-            };
-            cast(&shifted, Some(self.0.dtype))
+        let Self(args) = self;
+        map_tensors(sample, &args.keys, args.allow_missing_keys, |_, tensor| {
+            cast(&std_shift(tensor, args.factor, args.nonzero, args.channel_wise)?, Some(args.dtype))
         })
     }
 }
 
+/// Adds a random multiple of the image's standard deviation.
+///
+/// The same multiple for all keys. MONAI `RandStdShiftIntensityd`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandStdShiftIntensitydArgs {
+    /// Keys of the images.
+    keys: Keys,
+    /// The range to draw from; a single number x stands for -x … x.
+    factors: OneOrMany<f64>,
+    /// Probability that it does anything.
+    #[serde(default = "default::tenth")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    prob: f64,
+    /// Whether voxels of 0 neither count nor change.
+    #[serde(default)]
+    nonzero: bool,
+    /// Whether each channel has a standard deviation of its own.
+    #[serde(default)]
+    channel_wise: bool,
+    /// The dtype of the result.
+    #[serde(default = "default::float32")]
+    dtype: Dtype,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`RandStdShiftIntensitydArgs`].
+pub struct RandStdShiftIntensityd {
+    args: RandStdShiftIntensitydArgs,
+    range: (f64, f64),
+}
+
+impl Component for RandStdShiftIntensityd {
+    type Args = RandStdShiftIntensitydArgs;
+
+    fn new(args: RandStdShiftIntensitydArgs) -> Result<Self> {
+        probability(args.prob)?;
+        let range = range("factors", &args.factors)?;
+        Ok(Self { args, range })
+    }
+}
+
+impl Transform for RandStdShiftIntensityd {
+    fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
+        let Self { args, range } = self;
+        if !random.chance(args.prob) {
+            return Ok(());
+        }
+        let factor = random.uniform(range.0, range.1);
+        map_tensors(sample, &args.keys, args.allow_missing_keys, |_, tensor| {
+            cast(&std_shift(tensor, factor, args.nonzero, args.channel_wise)?, Some(args.dtype))
+        })
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+}
+
 byoc::register! {
-    transforms: [RandShiftIntensityd, RandScaleIntensityd, RandGaussianNoised, ShiftIntensityd, StdShiftIntensityd],
+    transforms: [ShiftIntensityd, StdShiftIntensityd, RandShiftIntensityd, RandStdShiftIntensityd, RandScaleIntensityd],
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@ use byoc::{Component, Error, Image, Keys, OneOrMany, Random, Result, Sample, Tra
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::common::{Dtype, default, map_images, present, spatial_shape};
+use super::common::{Dtype, default, map_images, present, probability, spatial_shape};
 use super::geometry::{Operation, PadMode, ResizeMode, record, resize};
 use super::pad::pad_or_crop;
 use super::resize::area;
-use super::shift_intensity::probability;
 
 /// Interpolates images to a multiple of their size, rounded down.
 ///

@@ -6,4 +6,4 @@ pub use crate::ffi::header::{
     TARGET,
 };
 pub use crate::ffi::host_api::cancel_by;
-pub use crate::ffi::import::{PluginError, PluginLibrary, PluginStep};
+pub use crate::ffi::import::{Call, CallObserver, PluginError, PluginLibrary, PluginStep, observe_calls};

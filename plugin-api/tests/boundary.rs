@@ -122,6 +122,17 @@ mod plugin {
         fn results(&self) -> Result<Vec<(String, Tensor)>> {
             Ok(vec![("count".into(), Tensor::from(self.0.len() as i64))])
         }
+
+        fn state(&self) -> Result<Vec<(String, Tensor)>> {
+            Ok(vec![("means".into(), Tensor::from_slice(&self.0))])
+        }
+
+        fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+            let (name, means) = &state[0];
+            byoc::ensure!(name == "means", "unknown state `{name}`");
+            self.0 = means.try_into()?;
+            Ok(())
+        }
     }
 
     /// Adds noise, and notes it.
@@ -333,6 +344,30 @@ fn a_networks_state_is_the_tensors_it_computes_with() {
 }
 
 #[test]
+fn every_call_is_seen_from_its_beginning_to_its_end() {
+    struct Seen(std::sync::Mutex<Vec<String>>);
+    impl byoc::host::CallObserver for Seen {
+        fn entered(&self, call: &byoc::host::Call<'_>) {
+            self.0.lock().expect("held by nobody").push(format!("> {} {}", call.component, call.function));
+        }
+        fn left(&self, call: &byoc::host::Call<'_>) {
+            self.0.lock().expect("held by nobody").push(format!("< {} {}", call.component, call.function));
+        }
+    }
+    let seen = std::sync::Arc::new(Seen(Vec::new().into()));
+    byoc::host::observe_calls(Some(seen.clone()));
+    let metric = make!(METRIC, Metric, "Average", json!({})).expect("made");
+    let _ = metric.compute();
+    byoc::host::observe_calls(None);
+    let _ = metric.compute();
+    // other tests of this process may have called meanwhile
+    let mut seen = seen.0.lock().expect("held by nobody").clone();
+    seen.retain(|call| call.contains("Average"));
+    let expected = ["> Average new", "< Average new", "> Average compute", "< Average compute"];
+    assert!(expected.iter().all(|call| seen.iter().any(|it| it == call)), "{seen:?}");
+}
+
+#[test]
 fn a_metric_accumulates_on_its_side() {
     let mut metric = make!(METRIC, Metric, "Average", json!({})).expect("made");
     let (one, three) = (Tensor::from_slice(&[1f32]), Tensor::from_slice(&[3f32]));
@@ -343,8 +378,14 @@ fn a_metric_accumulates_on_its_side() {
     assert_eq!(metric.compute().expect("a value"), 2.0);
     assert_eq!(metric.details().expect("details").size(), [2, 1]);
     assert_eq!(metric.results().expect("results")[0].1.int64_value(&[]), 2);
+    let state = metric.state().expect("a state");
     metric.reset();
     assert!(metric.compute().expect("a value").is_nan());
+    metric.load_state(&state).expect("taken over");
+    metric.update(&three, &one).expect("taken");
+    assert_eq!(metric.compute().expect("a value"), 7.0 / 3.0);
+    let unknown = metric.load_state(&[("other".to_owned(), one)]).expect_err("refused");
+    assert_eq!(unknown.message(), "unknown state `other`");
 }
 
 #[test]

@@ -76,6 +76,50 @@ fn a_model_loads_into_monai_and_gives_the_same_output() {
     }
 }
 
+/// MONAI's network with the weights of `model.pt`, as TorchScript.
+const TRACE: &str = "
+import sys, torch
+from monai.networks.nets import BasicUNet
+checkpoint = torch.load(sys.argv[1] + '/models/model.pt', weights_only=True)
+network = BasicUNet(**checkpoint['train_conf']['train']['model']['args'])
+network.load_state_dict(checkpoint['model'], strict=True)
+network.eval()
+torch.jit.trace(network, torch.rand(1, 1, 32, 32, 16)).save(sys.argv[1] + '/models/model.ts')
+";
+
+#[test]
+fn a_torchscript_file_is_evaluated_as_the_checkpoint_is() {
+    let Some(python) = python() else { return };
+    let archive = Archive::new();
+    archive.train(&["epochs=1"]).success();
+    let root = archive.path("");
+    run_python(&python, TRACE, &[&root]);
+    run_python(&python, SMALL_VOLUME, &[&root]);
+    archive.write("list.json", "{\"test\": [\"small.nii.gz\"]}");
+    let script = RAW_OUTPUT.replace("ckpt_path", "ts_path").replace("{MMAR_CKPT}\"}]", "models/model.ts\"}]");
+    // the weights are in the file: there is nothing to load
+    let loader = script.find("{\"name\": \"CheckpointLoader\"").expect("there");
+    let end = loader + script[loader..].find("}}}").expect("its end") + 3;
+    archive.write("config/script.json", &[&script[..loader], &script[end..]].concat());
+    archive.write("config/raw.json", RAW_OUTPUT);
+    for (config, folder) in [("config/raw.json", "from_checkpoint"), ("config/script.json", "from_script")] {
+        let overrides = [
+            format!("DATASET_JSON={}", archive.path("list.json").display()),
+            format!("DATA_ROOT={}", root.display()),
+            format!("MMAR_EVAL_OUTPUT_PATH={}", archive.path(folder).display()),
+        ];
+        let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+        Finished::from(archive.command("evaluate", config, &overrides).output().expect("started")).success();
+    }
+    let script = "
+import sys, glob, nibabel, numpy
+first, second = (nibabel.load(glob.glob(sys.argv[1] + '/from_' + name + '/small/*.nii.gz')[0]).get_fdata() for name in ('checkpoint', 'script'))
+print(numpy.abs(first - second).max() / numpy.abs(first).max())
+";
+    let difference: f64 = run_python(&python, script, &[&root]).parse().expect("a number");
+    assert!(difference < 1e-5, "the outputs differ by {difference}");
+}
+
 #[test]
 fn tensorboard_reads_the_events() {
     let Some(python) = python() else { return };

@@ -84,7 +84,7 @@ fn built(name: &str) -> PathBuf {
     profile.join("examples").join(name)
 }
 
-fn fixture(name: &str) -> Vec<u8> {
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let file = built(&format!("libfixture_{name}.so"));
     fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}; cargo builds it with the tests", file.display()))
 }
@@ -97,7 +97,7 @@ fn header(bytes: &[u8]) -> usize {
 }
 
 /// A copy of the good plugin with other bytes at a place of its header.
-fn patched(offset: usize, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn patched(offset: usize, bytes: &[u8]) -> Vec<u8> {
     let mut plugin = fixture("good");
     let at = header(&plugin) + offset;
     plugin[at..at + bytes.len()].copy_from_slice(bytes);
@@ -105,7 +105,7 @@ fn patched(offset: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A copy of the good plugin with another text of the same length in its manifest.
-fn reworded(old: &str, new: &str) -> Vec<u8> {
+pub(crate) fn reworded(old: &str, new: &str) -> Vec<u8> {
     assert_eq!(old.len(), new.len());
     let mut plugin = fixture("good");
     let start = header(&plugin);
@@ -115,7 +115,7 @@ fn reworded(old: &str, new: &str) -> Vec<u8> {
 }
 
 /// A library compiled from C that has the good plugin's header.
-fn from_c(name: &str) -> Vec<u8> {
+pub(crate) fn from_c(name: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let good = fixture("good");
     let start = header(&good);

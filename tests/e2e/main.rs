@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary on real files, a module for each thing a user does.
 
 mod bad_input;
+mod broken_plugins;
 mod command_line;
 mod demo_data;
 mod files;

@@ -1,25 +1,13 @@
 //! The first-party plugins, installed and trained with as a user does it.
 
-use std::path::Path;
-
-use crate::support::{Archive, profile_folder, run};
+use crate::support::{Archive, run};
 
 const PLUGINS: [&str; 3] = ["myLoss", "myNetworkArch", "myTransformation"];
-
-fn install(archive: &Archive, folder: &str) {
-    for plugin in PLUGINS {
-        // `run` builds them with the engine.
-        let library = profile_folder().join(format!("lib{plugin}.so")).display().to_string();
-        let root = archive.path("").display().to_string();
-        let installed = run(&["plugin", "install", &library, "-m", &root, "--folder", folder]).success();
-        assert!(Path::new(installed.stdout.trim()).is_file(), "{}", installed.stdout);
-    }
-}
 
 #[test]
 fn the_archives_own_config_trains_with_plugins() {
     let archive = Archive::new();
-    install(&archive, "BYOC");
+    archive.install(&PLUGINS, "BYOC");
     let overrides = [
         "train.loss={\"path\": \"BYOC.myLoss.MyDiceLoss\", \"args\": {\"to_onehot_y\": true, \"softmax\": true}}",
         "train.model={\"path\": \"BYOC.myNetworkArch.MyBasicUNet\", \"args\": {\"dimensions\": 3, \"in_channels\": 1, \
@@ -39,7 +27,7 @@ fn the_archives_own_config_trains_with_plugins() {
 #[test]
 fn installed_plugins_are_listed_inspected_and_describe_themselves() {
     let archive = Archive::new();
-    install(&archive, "custom");
+    archive.install(&PLUGINS, "custom");
     let root = archive.path("").display().to_string();
     let json = |arguments: &[&str]| -> serde_json::Value {
         serde_json::from_str(&run(arguments).success().stdout).expect("JSON")

@@ -1,6 +1,8 @@
 //! The published configs, unchanged but for values that make them fit a test, on the real CT.
 
-use crate::support::{Archive, Finished, mmar, profile_folder, run, shared};
+use std::fs;
+
+use crate::support::{Archive, Finished, mmar, shared};
 
 /// Coarse voxels, small crops and windows: the configs' own sizes take hours on two cores.
 const SMALL: [&str; 6] = [
@@ -48,15 +50,25 @@ fn config_train_unet() {
 }
 
 #[test]
-fn own_architecture_and_loss_from_custom() {
+fn own_architecture_and_loss_from_custom_and_with_the_spelling_of_byoc() {
+    const CONFIG: &str = "trn_BYOC_Arch_loss.json";
     let Some(archive) = archive() else { return };
-    for plugin in ["myLoss", "myNetworkArch"] {
-        run(&["--version"]).success();
-        let library = profile_folder().join(format!("lib{plugin}.so")).display().to_string();
-        let root = archive.path("").display().to_string();
-        run(&["plugin", "install", &library, "-m", &root, "--folder", "custom"]).success();
-    }
-    let finished = train(&archive, "trn_BYOC_Arch_loss.json", &[]);
+    archive.install(&["myLoss", "myNetworkArch"], "custom");
+    let finished = train(&archive, CONFIG, &[]);
     assert_trained(&archive, &finished);
     assert!(finished.stderr.contains("myLoss") && finished.stderr.contains("myNetworkArch"), "{}", finished.stderr);
+
+    let byoc = self::archive().expect("it was there a moment ago");
+    byoc.install(&["myLoss", "myNetworkArch"], "BYOC");
+    let published = shared().expect("it was there a moment ago").join("clara/getting-started/config").join(CONFIG);
+    let mut text = fs::read_to_string(published).expect("a config");
+    for path in ["myLoss.MyDiceLoss", "myNetworkArch.MyBasicUNet"] {
+        assert_eq!(text.matches(path).count(), 1, "{path}");
+        text = text.replace(path, &format!("BYOC.{path}"));
+    }
+    byoc.write("config/trn_BYOC.json", &text);
+    let config = byoc.path("config/trn_BYOC.json").display().to_string();
+    let finished = train(&byoc, &config, &[]);
+    assert_trained(&byoc, &finished);
+    assert_eq!(byoc.losses("run-0001"), archive.losses("run-0001"), "the same plugins under another path");
 }

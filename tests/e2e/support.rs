@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -118,7 +119,8 @@ impl Finished {
     #[track_caller]
     pub(crate) fn failure(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
-        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        // what Rust itself prints; a message of ours may say that a plugin panicked
+        assert!(!self.stderr.contains("panicked at"), "{}", self.stderr);
         let errors = self.stderr.lines().filter(|line| line.starts_with("error")).count();
         assert_eq!(errors, 1, "one message, not {errors}:\n{}", self.stderr);
         for part in parts {
@@ -170,9 +172,36 @@ impl Archive {
     }
 
     pub(crate) fn write(&self, name: &str, content: &str) {
+        self.put(name, content.as_bytes());
+    }
+
+    /// Puts a file of any kind into it.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, content).expect("written");
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    /// Installs first-party plugins into a folder of it.
+    pub(crate) fn install(&self, plugins: &[&str], folder: &str) {
+        mmar();
+        for plugin in plugins {
+            let library = profile_folder().join(format!("lib{plugin}.so")).display().to_string();
+            let root = self.path("").display().to_string();
+            let installed = run(&["plugin", "install", &library, "-m", &root, "--folder", folder]).success();
+            assert!(Path::new(installed.stdout.trim()).is_file(), "{}", installed.stdout);
+        }
+    }
+
+    /// Waits until a run that is going on has done so many steps.
+    pub(crate) fn wait_for_steps(&self, run: &str, steps: usize) {
+        let metrics = self.path(&format!("models/{run}/metrics.jsonl"));
+        let start = Instant::now();
+        while !fs::read_to_string(&metrics).is_ok_and(|text| text.matches("train_step").count() >= steps) {
+            assert!(start.elapsed() < Duration::from_mins(2), "no step after two minutes");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// A command on a config of the archive with the shared data set.

@@ -10,10 +10,21 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{check, components, demo_data, evaluate, plot, plugin, probe, show, train, verify};
 
+/// What the environment sets.
+const ENVIRONMENT: &str = "\
+Environment:
+  MMAR_PLUGIN_PATH       Further folders with plugins, separated as in PATH
+  MMAR_CACHE_DIR         Where private copies of plugins are kept (~/.cache/mmar)
+  MMAR_PROBE_TIMEOUT     Seconds that an unknown plugin may take to load (30)
+  MMAR_WATCHDOG_SECONDS  Seconds after which a call into a plugin is told to be slow (30)
+  MMAR_LOG               What is logged on the terminal: warn, info, debug, mmar_loader=debug ...
+  MMAR_NO_PROGRESS       Plain lines instead of progress bars
+  NO_COLOR               No colours";
+
 /// Train medical imaging models from a Medical Model Archive (MMAR): a folder with configs, data lists, plugins, models
 /// and results.
 #[derive(Debug, Parser)]
-#[command(name = "mmar", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "mmar", version, arg_required_else_help = true, max_term_width = 100, after_help = ENVIRONMENT)]
 struct Line {
     #[command(subcommand)]
     command: Command,

@@ -1,5 +1,7 @@
 //! Where `tracing` events of the engine and its plugins go: to the run's log file, and warnings to the terminal.
 
+use std::io::IsTerminal as _;
+
 use mmar_train::RunLog;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt;
@@ -15,8 +17,13 @@ pub(crate) fn start(log: &RunLog, verbosity: u8) {
         _ => "trace",
     };
     let terminal = EnvFilter::try_from_env("MMAR_LOG").unwrap_or_else(|_| EnvFilter::new(standard));
-    let terminal =
-        fmt::layer().with_writer(std::io::stderr).without_time().with_target(verbosity > 0).with_filter(terminal);
+    let colour = std::io::stderr().is_terminal();
+    let terminal = fmt::layer()
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(verbosity > 0)
+        .with_filter(terminal);
     let log = log.clone();
     let file = fmt::layer().with_ansi(false).with_writer(move || log.clone()).with_filter(EnvFilter::new("info"));
     // A second start, in a test, keeps the first subscriber.

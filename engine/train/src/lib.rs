@@ -5,6 +5,7 @@
 //! [`checkpoint`], [`tensorboard`], [`files`]. Nothing here prints: an [`Observer`] hears what happens.
 
 mod build;
+mod calls;
 mod catalog;
 mod checkpoint;
 mod failure;

@@ -17,6 +17,9 @@ pub struct RunRequest {
     pub overrides: Vec<String>,
     /// Go on with an earlier run.
     pub resume: Option<Resume>,
+    /// Go on although the network, optimizer or schedule of the config is not that of the run so far; what fits of the
+    /// saved state is taken over, and it is an error if the weights do not fit.
+    pub allow_changed: bool,
     /// Build everything, run one training and one validation step, save and load a checkpoint in a temporary folder.
     pub dry_run: bool,
     /// Fail instead of falling back to the CPU when the config wants a GPU.

@@ -76,4 +76,15 @@ pub trait Metric: Send {
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
         Ok(Vec::new())
     }
+
+    /// What was taken in since the last reset, as named tensors, for a run that is interrupted within an epoch or swaps
+    /// the plugin there. A metric without it covers only the steps after that.
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(Vec::new())
+    }
+
+    /// Goes on from what [`Metric::state`] gave; called after a reset.
+    fn load_state(&mut self, _state: &[(String, Tensor)]) -> Result<()> {
+        Ok(())
+    }
 }

@@ -141,6 +141,14 @@ pub struct OwnedNamedTensor {
     pub trainable: bool,
 }
 
+/// A part of a metric's state, lent.
+#[repr(C)]
+#[derive(Clone, Copy, StableAbi)]
+pub struct NamedTensorRef<'a> {
+    pub name: RStr<'a>,
+    pub tensor: TensorRef<'a>,
+}
+
 /// What a loss is called with.
 #[repr(C)]
 #[derive(Clone, Copy, StableAbi)]
@@ -228,8 +236,10 @@ pub struct MetricTable {
     pub update: extern "C" fn(Opaque, TensorRef<'_>, TensorRef<'_>) -> Fallible<()>,
     pub compute: extern "C" fn(Opaque) -> Fallible<f64>,
     pub details: extern "C" fn(Opaque) -> Fallible<ROption<OwnedTensor>>,
-    #[sabi(last_prefix_field)]
     pub results: extern "C" fn(Opaque) -> Fallible<RVec<OwnedNamedTensor>>,
+    pub state: extern "C" fn(Opaque) -> Fallible<RVec<OwnedNamedTensor>>,
+    #[sabi(last_prefix_field)]
+    pub load_state: extern "C" fn(Opaque, RSlice<'_, NamedTensorRef<'_>>) -> Fallible<()>,
 }
 
 /// Functions of a transform.
@@ -335,7 +345,7 @@ mod tests {
         for (found, expected) in [
             (names::<NetworkTable>(), "release forward forward_all"),
             (names::<LossTable>(), "release forward forward_full"),
-            (names::<MetricTable>(), "release reset update compute details results"),
+            (names::<MetricTable>(), "release reset update compute details results state load_state"),
             (names::<TransformTable>(), "release is_random apply apply_many prepare"),
             (names::<HandlerTable>(), "release handle state load_state"),
             (names::<EngineTable>(), "state output metric_details"),

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Go on with an earlier run: the latest one of this archive, or a run folder, or its `last.pt`
     #[arg(long, value_name = "latest|PATH", num_args = 0..=1, default_missing_value = "latest")]
     resume: Option<String>,
+    /// Resume although the network, the optimizer or the schedule of the config changed
+    #[arg(long, requires = "resume")]
+    allow_changed: bool,
     /// Build everything, run one training and one validation step, print the shapes, keep nothing
     #[arg(long)]
     dry_run: bool,
@@ -42,6 +45,7 @@ pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exi
     logging::start(&log, arguments.verbose);
     let request = RunRequest {
         resume: arguments.resume.map(|run| if run == "latest" { Resume::Latest } else { Resume::Path(run.into()) }),
+        allow_changed: arguments.allow_changed,
         dry_run: arguments.dry_run,
         require_gpu: arguments.require_gpu,
         write_train_stats: arguments.write_train_stats,

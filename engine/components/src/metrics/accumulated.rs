@@ -72,6 +72,16 @@ impl Accumulated {
         self.values.clear();
     }
 
+    /// What [`byoc::Metric::state`] gives.
+    pub(crate) fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        saved("values", &self.values)
+    }
+
+    /// Goes on from what [`Accumulated::state`] gave.
+    pub(crate) fn load_state(&mut self, state: &[(String, Tensor)]) {
+        self.values = restored("values", state);
+    }
+
     /// Keeps the values (B, C, …) of a batch, on the CPU.
     pub(crate) fn push(&mut self, values: &Tensor) -> Result<()> {
         self.values.push(values.detach().f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?);
@@ -102,6 +112,19 @@ impl Accumulated {
     pub(crate) fn details(&self) -> Option<Tensor> {
         self.all().ok()
     }
+}
+
+/// Values of several batches as one entry of a metric's state; no entry if there are none.
+pub(crate) fn saved(name: &str, values: &[Tensor]) -> Result<Vec<(String, Tensor)>> {
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![(name.to_owned(), Tensor::f_cat(values, 0)?)])
+}
+
+/// The values of an entry that [`saved`] made.
+pub(crate) fn restored(name: &str, state: &[(String, Tensor)]) -> Vec<Tensor> {
+    state.iter().filter(|(known, _)| known == name).map(|(_, values)| values.shallow_clone()).collect()
 }
 
 /// What [`byoc::Metric::results`] gives of a reduced value: `aggregate`, `not_nans`, and a value for each label.
@@ -155,6 +178,21 @@ mod tests {
     fn several_values_become_the_mean_of_the_numbers() {
         assert_eq!(number(&Tensor::from_slice(&[1f32, f32::NAN, 2.0])).unwrap(), 1.5);
         assert_eq!(number(&Tensor::from_slice(&[4f32])).unwrap(), 4.0);
+    }
+
+    #[test]
+    fn values_go_on_from_a_saved_state() {
+        let values = Tensor::from_slice(&[1f32, 2.0, 3.0]).view([3, 1]);
+        let mut unbroken = Accumulated::default();
+        unbroken.push(&values).unwrap();
+        let mut before = Accumulated::default();
+        before.push(&values.narrow(0, 0, 1)).unwrap();
+        before.push(&values.narrow(0, 1, 1)).unwrap();
+        let mut after = Accumulated::default();
+        after.load_state(&before.state().unwrap());
+        after.push(&values.narrow(0, 2, 1)).unwrap();
+        assert_eq!(after.all().unwrap(), unbroken.all().unwrap());
+        assert!(Accumulated::default().state().unwrap().is_empty());
     }
 
     #[test]

@@ -41,6 +41,23 @@ impl Metric for Accuracy {
         self.examples = 0;
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("counts".to_owned(), Tensor::from_slice(&[self.correct, self.examples]))])
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        let counts = state.iter().find(|(name, _)| name == "counts");
+        let Some((_, counts)) = counts else { return Ok(()) };
+        let [correct, examples] = Vec::<i64>::try_from(counts.f_to_kind(Kind::Int64)?)?[..] else {
+            return Err(Error::data(format!(
+                "the saved `counts` must be two numbers, found shape {:?}",
+                counts.size()
+            )));
+        };
+        (self.correct, self.examples) = (correct, examples);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let correct = self.correct(y_pred, y)?;
         self.correct += correct.f_sum(Kind::Int64)?.f_int64_value(&[])?;

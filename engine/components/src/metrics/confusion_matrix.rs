@@ -75,6 +75,15 @@ impl Metric for ConfusionMatrixMetric {
         self.counts.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.counts.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.counts.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         same_shape(y_pred, y, 2)?;
         let shape = y_pred.size();

@@ -81,6 +81,15 @@ impl Metric for DiceMetric {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let values = self.per_item(y_pred, y)?;
         self.values.push(&values)

@@ -85,6 +85,15 @@ impl Metric for GeneralizedDiceScore {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let score = self.score.per_item(y_pred, y)?;
         self.values.push(&score)
@@ -148,6 +157,14 @@ impl Component for GeneralizedDice {
 impl Metric for GeneralizedDice {
     fn reset(&mut self) {
         self.0.reset();
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.0.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.0.load_state(state)
     }
 
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {

@@ -77,6 +77,15 @@ impl Metric for HausdorffDistanceMetric {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let (directed, percentile) = (self.args.directed, self.args.percentile);
         let values = self.options.per_item(y_pred, y, !directed, |distances, _| {

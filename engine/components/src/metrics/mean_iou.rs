@@ -64,6 +64,15 @@ impl Metric for MeanIoU {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         same_shape(y_pred, y, 3)?;
         let mask = ignore_mask(y, self.args.ignore_index)?;

@@ -63,6 +63,15 @@ macro_rules! regression {
                 self.values.reset();
             }
 
+            fn state(&self) -> Result<Vec<(String, Tensor)>> {
+                self.values.state()
+            }
+
+            fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+                self.values.load_state(state);
+                Ok(())
+            }
+
             fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
                 same_shape(y_pred, y, 2)?;
                 let flat = |tensor: &Tensor| tensor.f_to_kind(Kind::Double)?.f_flatten(1, -1);

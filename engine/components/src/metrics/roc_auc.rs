@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::accumulated::number;
+use super::accumulated::{number, restored, saved};
 
 byoc::register! { metrics: [ROCAUCMetric = "ROCAUCMetric" | "ROCAUC" | "compute_roc_auc"] }
 
@@ -56,6 +56,18 @@ impl Metric for ROCAUCMetric {
     fn reset(&mut self) {
         self.scores.clear();
         self.labels.clear();
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = saved("scores", &self.scores)?;
+        state.extend(saved("labels", &self.labels)?);
+        Ok(state)
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.scores = restored("scores", state);
+        self.labels = restored("labels", state);
+        Ok(())
     }
 
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {

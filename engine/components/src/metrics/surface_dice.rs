@@ -81,6 +81,15 @@ impl Metric for SurfaceDiceMetric {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let thresholds = &self.args.class_thresholds;
         let channels = y_pred.size().get(1).copied().unwrap_or_default() as usize;

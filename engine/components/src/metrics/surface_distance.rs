@@ -71,6 +71,15 @@ impl Metric for SurfaceDistanceMetric {
         self.values.reset();
     }
 
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.state()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.values.load_state(state);
+        Ok(())
+    }
+
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
         let values = self.options.per_item(y_pred, y, self.args.symmetric, |distances, _| {
             let all = || distances.to_truth.iter().chain(&distances.to_prediction).copied().map(f64::from);

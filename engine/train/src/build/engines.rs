@@ -118,6 +118,7 @@ impl Builder<'_> {
                 is_key: metric.is_key,
                 output_transform: transform.map_or_else(MetricSlot::default_transform, |transform| transform.form),
                 metric: self.metric(&metric.component)?,
+                saved: None,
             })
         };
         section.metrics.iter().map(make).collect()

@@ -1,14 +1,16 @@
 //! `last.pt`: everything that a run needs to go on as if it had not stopped.
 //!
 //! Beside the usual `model`, `optimizer`, `lr_scheduler` and `train_conf` it has `mmar`: the position within the epoch,
-//! the seed, the gradient scaler, the best metrics, and the states of the handlers. Generators need no state: every
-//! draw of a run comes from the seed and the number of its epoch, item or step.
+//! the seed, the best metrics, and the states of the handlers; `scaler`: the gradient scaler; and `metrics`: what the
+//! trainer's metrics took in since the epoch began. Generators need no state: every draw of a run comes from the seed
+//! and the number of its epoch, item or step.
 
 use std::path::{Path, PathBuf};
 
-use byoc::{EngineState, Event, StateTree};
+use byoc::{EngineState, Event, StateKey, StateTree};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tch::Tensor;
 
 use crate::Failure;
 use crate::workflow::{Context, Evaluator, HandlerSlot, Trainer, guard};
@@ -60,6 +62,11 @@ impl Progressed {
         self.iteration += 1;
         self.items += items as u64;
         self.mean_loss += (loss - self.mean_loss) / self.step as f64;
+    }
+
+    /// Whether steps of the epoch are still to come.
+    fn is_within_epoch(&self) -> bool {
+        !self.closed && !matches!(self.pending, Some((Event::EpochCompleted, _)))
     }
 
     pub(crate) fn close_epoch(&mut self) {
@@ -150,9 +157,22 @@ pub(crate) fn save(trainer: &Trainer, evaluator: Option<&Evaluator>, context: &m
     let record = serde_json::to_value(record).map_err(|error| failed(error.to_string()))?;
     entries.push(("mmar".into(), StateTree::from_json(&record)));
     entries.push(("scaler".into(), context.objects.scaler.state()));
+    if trainer.progressed.is_within_epoch() {
+        let states = trainer.core.metrics.iter().map(|slot| Ok((slot.label.as_str(), slot.state()?)));
+        entries.push(("metrics".into(), StateTree::dict(states.collect::<Result<Vec<_>, Failure>>()?)));
+    }
     torch_ext::checkpoint::write(&path, &StateTree::Dict(entries)).map_err(|error| failed(error.to_string()))?;
     context.wrote(&path);
     Ok(())
+}
+
+/// The tensors of a dict with their names.
+fn named_tensors(state: &StateTree) -> Vec<(String, Tensor)> {
+    let named = state.entries().iter().filter_map(|(key, value)| match key {
+        StateKey::Str(name) => Some((name.clone(), value.as_tensor()?.shallow_clone())),
+        StateKey::Int(_) => None,
+    });
+    named.collect()
 }
 
 /// A `last.pt` that a run goes on from.
@@ -203,6 +223,11 @@ impl Point {
             context.objects.scaler.load_state(scaler).map_err(|error| failed(&error))?;
         }
         trainer.progressed = self.progressed.clone();
+        if let Some(states) = self.tree.get("metrics") {
+            for slot in &mut trainer.core.metrics {
+                slot.saved = states.get(&slot.label).map(named_tensors);
+            }
+        }
         let state = &mut trainer.core.state;
         (state.epoch, state.iteration) = (self.progressed.epoch, self.progressed.iteration);
         state.learning_rates = context.objects.optimizer.as_ref().map(|it| it.learning_rates()).unwrap_or_default();

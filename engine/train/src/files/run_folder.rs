@@ -94,16 +94,23 @@ impl RunFolder {
     }
 }
 
+/// The newest run below `base`.
+pub(crate) fn newest(base: &Path) -> Option<PathBuf> {
+    runs(base).pop()
+}
+
 /// The newest run below `base` that can be resumed.
 pub(crate) fn latest(base: &Path) -> Option<PathBuf> {
-    let mut runs: Vec<(u32, PathBuf)> = fs::read_dir(base)
-        .ok()?
-        .filter_map(Result::ok)
-        .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
-        .filter(|(_, path)| path.join(LAST_CHECKPOINT).is_file())
-        .collect();
+    runs(base).into_iter().rfind(|path| path.join(LAST_CHECKPOINT).is_file())
+}
+
+/// The runs below `base`, the newest last.
+fn runs(base: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(base).into_iter().flatten().filter_map(Result::ok);
+    let mut runs: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path()))).collect();
     runs.sort();
-    runs.pop().map(|(_, path)| path)
+    runs.into_iter().map(|(_, path)| path).collect()
 }
 
 fn number(name: &str) -> Option<u32> {

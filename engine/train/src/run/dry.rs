@@ -25,13 +25,21 @@ pub(super) fn train(
     tch::no_grad(|| trainer.core.finish_step(&batch, &step, 0))?;
     finished(&mut trainer.core, "training output", context)?;
     if let Some(validator) = validator {
-        evaluate(validator, context)?;
+        evaluate_step(validator, context)?;
     }
-    checkpoint_and_back(context)
+    checkpoint_and_back(context)?;
+    memory(context);
+    Ok(())
 }
 
 /// One step of an evaluation.
 pub(super) fn evaluate(validator: &mut Evaluator, context: &mut Context<'_>) -> Result<(), Failure> {
+    evaluate_step(validator, context)?;
+    memory(context);
+    Ok(())
+}
+
+fn evaluate_step(validator: &mut Evaluator, context: &mut Context<'_>) -> Result<(), Failure> {
     let core = &mut validator.core;
     core.state.epoch = 1;
     core.state.iteration = 1;
@@ -97,6 +105,21 @@ fn equal<K: PartialEq>(a: &(K, StateTree), b: &(K, StateTree)) -> bool {
         }
 }
 
+/// The most memory that the process held at any time, where the system tells it.
+fn memory(context: &mut Context<'_>) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(peak) = peak_of(&status) {
+        stage(context, "memory", format!("{:.2} GB at its peak", peak as f64 / 1e9));
+    }
+}
+
+/// The peak in bytes in Linux's `/proc/PID/status`.
+fn peak_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 fn stage(context: &mut Context<'_>, stage: &str, detail: String) {
     context.observer.progress(&Progress::DryRun { stage: stage.to_owned(), detail });
 }
@@ -110,4 +133,15 @@ fn describe(sample: &Sample) -> String {
         let _ = write!(text, " · loss {loss}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::peak_of;
+
+    #[test]
+    fn the_peak_is_read_from_the_status_of_the_process() {
+        assert_eq!(peak_of("Name:\tmmar\nVmHWM:\t  123456 kB\nVmRSS:\t 99 kB\n"), Some(126_418_944));
+        assert_eq!(peak_of("Name:\tmmar\n"), None);
+    }
 }

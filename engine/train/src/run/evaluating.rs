@@ -36,6 +36,7 @@ pub(crate) fn evaluate(
     let temporary = if request.dry_run { Some(RunFolder::temporary()?) } else { None };
     let scratch = temporary.as_ref().map(|folder| folder.file("outputs"));
     let builder = Builder::new(&session, device, super::seed(plan), scratch);
+    let watch = super::watch(&output_folder, observer);
     let objects = builder.evaluation_objects(section)?;
     let mut evaluator = builder.evaluator(section, "evaluation", observer)?;
     let folder = match temporary {
@@ -65,7 +66,7 @@ pub(crate) fn evaluate(
     };
     records::begin(&folder, plan, request, &banner)?;
     observer.banner(&banner);
-    let mut context = context(objects, &builder, folder, output_folder, observer, interrupt)?;
+    let mut context = context(objects, &builder, folder, output_folder, watch, observer, interrupt)?;
     let result = if request.dry_run {
         dry::evaluate(&mut evaluator, &mut context)
     } else {

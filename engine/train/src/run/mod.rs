@@ -9,10 +9,11 @@ mod training;
 pub(crate) use evaluating::evaluate;
 pub(crate) use training::train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mmar_config::Plan;
 
+use crate::calls::{self, CallWatch};
 use crate::{Failure, Level, Observer, RunRequest, Session};
 
 /// The session, its warnings told.
@@ -23,6 +24,14 @@ fn open(request: &RunRequest, observer: &mut dyn Observer) -> Result<Session, Fa
         observer.message(Level::Warning, warnings.render(&mmar_config::RenderOptions::default()).trim_end());
     }
     Ok(session)
+}
+
+/// Watches the calls into plugins; tells first if the run before this one crashed in one.
+fn watch(output_folder: &Path, observer: &mut dyn Observer) -> CallWatch {
+    if let Some(crash) = calls::crashed(output_folder) {
+        observer.message(Level::Warning, &crash);
+    }
+    CallWatch::start()
 }
 
 /// A folder that a variable of the archive names, absolute.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{dry, records, resuming};
 use crate::build::{Builder, device};
+use crate::calls::CallWatch;
 use crate::checkpoint::last::Point;
 use crate::files::{Recorder, RunFolder, atomic};
 use crate::workflow::{Context, Evaluator, Objects, Trainer, wording};
@@ -43,7 +44,7 @@ pub(crate) fn train(
     let resume = match &request.resume {
         Some(resume) => {
             let point = resuming::find(resume, &output_folder)?;
-            resuming::check(&point, plan, observer)?;
+            resuming::check(&point, plan, request.allow_changed, observer)?;
             Some(point)
         }
         None => None,
@@ -55,7 +56,11 @@ pub(crate) fn train(
     let temporary = if request.dry_run { Some(RunFolder::temporary()?) } else { None };
     let scratch = temporary.as_ref().map(|folder| folder.file("outputs"));
     let builder = Builder::new(&session, device, seed, scratch);
+    let watch = super::watch(&output_folder, observer);
     let parts = build(&builder, observer)?;
+    if let Some(point) = &resume {
+        resuming::compare_plugins(point, &builder.plugins(), observer);
+    }
     let folder = match (temporary, &resume) {
         (Some(temporary), _) => temporary,
         (None, Some(point)) => RunFolder::reopen(&resuming::folder_of(point)),
@@ -66,7 +71,7 @@ pub(crate) fn train(
     observer.banner(&banner);
 
     let Parts { objects, mut trainer, mut evaluator } = parts;
-    let mut context = context(objects, &builder, folder, output_folder, observer, interrupt)?;
+    let mut context = context(objects, &builder, folder, output_folder, watch, observer, interrupt)?;
     let result = if request.dry_run {
         dry::train(&mut trainer, evaluator.as_mut(), &mut context)
     } else {
@@ -99,15 +104,18 @@ pub(super) fn context<'a>(
     builder: &Builder<'_>,
     folder: RunFolder,
     output_folder: std::path::PathBuf,
+    watch: CallWatch,
     observer: &'a mut dyn Observer,
     interrupt: &'a Interrupt,
 ) -> Result<Context<'a>, Failure> {
     let metrics = folder.file("metrics.jsonl");
     let recorder = Recorder::open(&metrics)
         .map_err(|error| Failure::new("cannot-write", format!("cannot write `{}`: {error}", metrics.display())))?;
+    watch.record_in(folder.path());
     Ok(Context {
         observer,
         interrupt,
+        watch,
         objects,
         device: builder.device,
         seed: builder.seed,

@@ -8,6 +8,7 @@ use tch::Device;
 use torch_ext::amp::GradScaler;
 
 use super::ModelHandle;
+use crate::calls::CallWatch;
 use crate::checkpoint;
 use crate::files::{Recorder, RunFolder};
 use crate::tensorboard::EventFile;
@@ -31,6 +32,8 @@ pub(crate) struct Objects {
 pub(crate) struct Context<'a> {
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) interrupt: &'a Interrupt,
+    /// Sees the calls into plugins.
+    pub(crate) watch: CallWatch,
     pub(crate) objects: Objects,
     pub(crate) device: Device,
     /// Everything random is derived from it.

@@ -130,6 +130,11 @@ impl Core {
         }
     }
 
+    /// Lets the metrics go on within the epoch of a run that is resumed.
+    pub(crate) fn resume_metrics(&mut self) -> Result<(), Failure> {
+        self.metrics.iter_mut().try_for_each(MetricSlot::resume)
+    }
+
     /// Computes the metrics of the epoch that is over, and compares the key metric with its best.
     pub(crate) fn finish_epoch(&mut self) -> Result<(), Failure> {
         let position = self.position();

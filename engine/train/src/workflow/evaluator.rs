@@ -58,6 +58,7 @@ impl Evaluator {
             let Some(batch) = batches.next() else { break };
             let waited = step_started.elapsed();
             core.state.iteration += 1;
+            context.watch.at(epoch, core.state.iteration);
             let batch = batch.map_err(|error| super::wording::plain(&error))?;
             fire(core, Event::IterationStarted, context)?;
             step_of(core, &batch, items, context)?;

@@ -1,6 +1,6 @@
 //! Metrics of an engine, updated after each step and computed when an epoch is over.
 
-use byoc::{Error, ExpressionForm, Metric, Result, Sample};
+use byoc::{Error, ExpressionForm, Metric, Result, Sample, StateTree};
 use tch::Tensor;
 
 use super::guard::guarded;
@@ -20,6 +20,8 @@ pub(crate) struct MetricSlot {
     pub(crate) output_transform: ExpressionForm,
     /// The metric.
     pub(crate) metric: Box<dyn Metric>,
+    /// What it had taken in when the run that is resumed stopped within an epoch.
+    pub(crate) saved: Option<Vec<(String, Tensor)>>,
 }
 
 impl MetricSlot {
@@ -34,6 +36,22 @@ impl MetricSlot {
             self.metric.reset();
             Ok(())
         });
+    }
+
+    /// What it took in since the epoch began.
+    pub(crate) fn state(&self) -> Result<StateTree, Failure> {
+        let state = guarded(|| self.metric.state()).map_err(|error| {
+            Failure::new(error.code().name(), format!("`{}` failed in `state`: {error}", self.component))
+        })?;
+        Ok(StateTree::dict(state.into_iter().map(|(name, tensor)| (name, StateTree::Tensor(tensor)))))
+    }
+
+    /// Goes on within the epoch of a run that is resumed.
+    pub(crate) fn resume(&mut self) -> Result<(), Failure> {
+        let Some(saved) = self.saved.take() else { return Ok(()) };
+        guarded(|| self.metric.load_state(&saved)).map_err(|error| {
+            Failure::new("cannot-resume", format!("`{}` does not take over its state: {error}", self.component))
+        })
     }
 
     /// Takes in an output: `batched` says whether its samples have a batch axis already.

@@ -110,7 +110,9 @@ impl Trainer {
             done: self.progressed.step,
         });
         self.core.reset_metrics();
-        if !resumed {
+        if resumed {
+            self.core.resume_metrics()?;
+        } else {
             self.fire(Event::EpochStarted, 0, context, evaluator.as_deref_mut())?;
         }
         let mut batches = self.core.loader.epoch(epoch, self.progressed.step as usize);
@@ -119,6 +121,7 @@ impl Trainer {
             let Some(batch) = batches.next() else { break };
             let waited = step_started.elapsed();
             self.core.state.iteration = self.progressed.iteration + 1;
+            context.watch.at(epoch, self.core.state.iteration);
             let batch = batch.map_err(|error| wording::plain(&error))?;
             self.fire(Event::IterationStarted, 0, context, evaluator.as_deref_mut()).map_err(|halt| *halt.failure)?;
             let step = self.step(&batch, context)?;

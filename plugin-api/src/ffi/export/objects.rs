@@ -11,9 +11,9 @@ use tch::Tensor;
 
 use super::super::guard::{Guarded, call, release};
 use super::super::types::{
-    Fallible, LossCall, LossObject, LossTable, LossTableRef, MetricObject, MetricTable, MetricTableRef, NetworkObject,
-    NetworkTable, NetworkTableRef, Opaque, OwnedNamedTensor, OwnedNetwork, OwnedSample, OwnedTensor, RandomState,
-    SampleView, TensorRef, TransformObject, TransformTable, TransformTableRef,
+    Fallible, LossCall, LossObject, LossTable, LossTableRef, MetricObject, MetricTable, MetricTableRef, NamedTensorRef,
+    NetworkObject, NetworkTable, NetworkTableRef, Opaque, OwnedNamedTensor, OwnedNetwork, OwnedSample, OwnedTensor,
+    RandomState, SampleView, TensorRef, TransformObject, TransformTable, TransformTableRef,
 };
 use super::super::wire;
 use crate::{BuiltNetwork, Error, Loss, LossInput, Metric, Network, Random, Result, Sample, Transform};
@@ -65,6 +65,8 @@ pub(super) fn metric(name: &'static str, metric: Box<dyn Metric>) -> MetricObjec
         compute: metric_compute,
         details: metric_details,
         results: metric_results,
+        state: metric_state,
+        load_state: metric_load_state,
     });
     MetricObject { data: Guarded::leak(name, metric), table: MetricTableRef(TABLE.static_as_prefix()) }
 }
@@ -123,6 +125,15 @@ trampoline! {
 
     fn metric_results(metric: Metric) -> RVec<OwnedNamedTensor> {
         metric.results()?.into_iter().map(|(name, tensor)| named(name, tensor, false)).collect()
+    }
+
+    fn metric_state(metric: Metric) -> RVec<OwnedNamedTensor> {
+        metric.state()?.into_iter().map(|(name, tensor)| named(name, tensor, false)).collect()
+    }
+
+    fn metric_load_state(metric: Metric, state: RSlice<'_, NamedTensorRef<'_>>) -> () {
+        let state = state.iter().map(|it| Ok((it.name.to_string(), it.tensor.to_tensor()?))).collect::<Result<Vec<_>>>()?;
+        metric.load_state(&state)
     }
 
     fn transform_is_random(transform: Transform) -> bool {

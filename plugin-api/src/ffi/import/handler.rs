@@ -14,20 +14,23 @@ use super::super::types::{
     EngineRef, EngineTable, EngineTableRef, Fallible, HandlerObject, Opaque, OwnedSample, OwnedTensor, RootRef,
 };
 use super::super::wire::{self, Request};
+use super::calls::Callee;
 use super::objects::told;
 use super::{name_of, text_of};
 use crate::{Create, Engine, Event, Handler, Result};
 
-pub(super) fn create(root: RootRef, name: Arc<str>) -> Create<Box<dyn Handler>> {
+pub(super) fn create(root: RootRef, callee: Callee) -> Create<Box<dyn Handler>> {
     Arc::new(move |args| {
-        let made = (root.create_handler())(root.plugin(), name_of(&name), text_of(args).as_str().into());
-        Ok(Box::new(PluginHandler { object: told(made, &name)?, name: Arc::clone(&name) }))
+        let call = callee.enter("new");
+        let made = (root.create_handler())(root.plugin(), name_of(&callee.name), text_of(args).as_str().into());
+        drop(call);
+        Ok(Box::new(PluginHandler { object: told(made, &callee.name)?, callee: callee.clone() }))
     })
 }
 
 struct PluginHandler {
     object: HandlerObject,
-    name: Arc<str>,
+    callee: Callee,
 }
 
 // SAFETY: the object behind the pointer is a `Box<dyn Handler>`, and `Handler` asks for `Send`.
@@ -43,26 +46,30 @@ impl Handler for PluginHandler {
     fn handle(&mut self, event: Event, engine: &mut dyn Engine) -> Result<()> {
         const TABLE: &WithMetadata<EngineTable> = &WithMetadata::new(EngineTable { state, output, metric_details });
         let requests = {
+            let _call = self.callee.enter("handle");
             let lent: &dyn Engine = engine;
             let engine = EngineRef {
                 data: Opaque(NonNull::from(&lent).cast()),
                 table: EngineTableRef(TABLE.static_as_prefix()),
             };
-            told((self.object.table.handle())(self.object.data, wire::event_number(event), engine), &self.name)?
+            told((self.object.table.handle())(self.object.data, wire::event_number(event), engine), &self.callee.name)?
         };
         for request in wire::read_requests(&requests)? {
-            carry_out(&request, engine).map_err(|error| error.context(format!("`{}` asked for it", self.name)))?;
+            carry_out(&request, engine)
+                .map_err(|error| error.context(format!("`{}` asked for it", self.callee.name)))?;
         }
         Ok(())
     }
 
     fn state(&self) -> Result<Json> {
-        let state = told((self.object.table.state())(self.object.data), &self.name)?;
+        let _call = self.callee.enter("state");
+        let state = told((self.object.table.state())(self.object.data), &self.callee.name)?;
         Ok(serde_json::from_str(&state)?)
     }
 
     fn load_state(&mut self, state: &Json) -> Result<()> {
-        told((self.object.table.load_state())(self.object.data, state.to_string().as_str().into()), &self.name)
+        let _call = self.callee.enter("load_state");
+        told((self.object.table.load_state())(self.object.data, state.to_string().as_str().into()), &self.callee.name)
     }
 }
 

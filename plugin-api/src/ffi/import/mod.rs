@@ -1,17 +1,19 @@
 //! The host's side: the traits of this crate around a plugin's tables of functions.
 
+mod calls;
 mod handler;
 mod objects;
 
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, LibraryError};
 use abi_stable::std_types::RStr;
 use serde_json::Value as Json;
 
+use self::calls::Callee;
+pub use self::calls::{Call, CallObserver, observe_calls};
 use super::export::StaticPlugin;
 use super::header::{Header, Manifest};
 use super::host_api;
@@ -87,7 +89,7 @@ impl PluginLibrary {
         check(&descriptors, manifest)?;
         let mut library = Self { components: Vec::new(), passed_over: Vec::new() };
         for descriptor in descriptors {
-            match constructor(root, &descriptor) {
+            match constructor(root, &manifest.plugin.module, &descriptor) {
                 Some(constructor) => library.components.push((descriptor, constructor)),
                 None => library.passed_over.push(descriptor),
             }
@@ -126,14 +128,14 @@ fn check(descriptors: &[Descriptor], manifest: &Manifest) -> Result<(), PluginEr
     Ok(())
 }
 
-fn constructor(root: RootRef, descriptor: &Descriptor) -> Option<Constructor> {
-    let name: Arc<str> = descriptor.name.as_str().into();
+fn constructor(root: RootRef, module: &str, descriptor: &Descriptor) -> Option<Constructor> {
+    let callee = Callee { module: module.into(), name: descriptor.name.as_str().into() };
     Some(match descriptor.kind {
-        Kind::NETWORK => Constructor::Network(objects::network(root, name)),
-        Kind::LOSS => Constructor::Loss(objects::loss(root, name)),
-        Kind::METRIC => Constructor::Metric(objects::metric(root, name)),
-        Kind::TRANSFORM => Constructor::Transform(objects::transform(root, name)),
-        Kind::HANDLER => Constructor::Handler(handler::create(root, name)),
+        Kind::NETWORK => Constructor::Network(objects::network(root, callee)),
+        Kind::LOSS => Constructor::Loss(objects::loss(root, callee)),
+        Kind::METRIC => Constructor::Metric(objects::metric(root, callee)),
+        Kind::TRANSFORM => Constructor::Transform(objects::transform(root, callee)),
+        Kind::HANDLER => Constructor::Handler(handler::create(root, callee)),
         _ => return None,
     })
 }

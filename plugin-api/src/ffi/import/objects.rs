@@ -6,47 +6,56 @@ use abi_stable::std_types::{ROption, RResult};
 use tch::Tensor;
 
 use super::super::types::{
-    Fallible, LossCall, LossObject, MetricObject, NetworkObject, OwnedSample, OwnedTensor, RandomState, RootRef,
-    SampleView, TensorRef, TransformObject,
+    Fallible, LossCall, LossObject, MetricObject, NamedTensorRef, NetworkObject, OwnedSample, OwnedTensor, RandomState,
+    RootRef, SampleView, TensorRef, TransformObject,
 };
 use super::super::wire;
+use super::calls::Callee;
 use super::{name_of, text_of};
 use crate::{
     BuiltNetwork, Create, Error, ErrorCode, Loss, LossInput, Metric, NamedTensor, Network, Random, Result, Sample,
     Transform,
 };
 
-pub(super) fn network(root: RootRef, name: Arc<str>) -> Create<BuiltNetwork> {
+pub(super) fn network(root: RootRef, callee: Callee) -> Create<BuiltNetwork> {
     Arc::new(move |args| {
-        let made = (root.create_network())(root.plugin(), name_of(&name), text_of(args).as_str().into());
-        let made = told(made, &name)?;
+        let call = callee.enter("new");
+        let made = (root.create_network())(root.plugin(), name_of(&callee.name), text_of(args).as_str().into());
+        drop(call);
+        let made = told(made, &callee.name)?;
         let state = made.state.into_iter().map(|it| {
             Ok(NamedTensor { name: it.name.into(), tensor: it.tensor.into_tensor()?, trainable: it.trainable })
         });
-        let network = PluginNetwork { object: made.object, name: Arc::clone(&name) };
+        let network = PluginNetwork { object: made.object, callee: callee.clone() };
         Ok(BuiltNetwork { state: state.collect::<Result<_>>()?, network: Box::new(network) })
     })
 }
 
-pub(super) fn loss(root: RootRef, name: Arc<str>) -> Create<Box<dyn Loss>> {
+pub(super) fn loss(root: RootRef, callee: Callee) -> Create<Box<dyn Loss>> {
     Arc::new(move |args| {
-        let made = (root.create_loss())(root.plugin(), name_of(&name), text_of(args).as_str().into());
-        Ok(Box::new(PluginLoss { object: told(made, &name)?, name: Arc::clone(&name) }))
+        let call = callee.enter("new");
+        let made = (root.create_loss())(root.plugin(), name_of(&callee.name), text_of(args).as_str().into());
+        drop(call);
+        Ok(Box::new(PluginLoss { object: told(made, &callee.name)?, callee: callee.clone() }))
     })
 }
 
-pub(super) fn metric(root: RootRef, name: Arc<str>) -> Create<Box<dyn Metric>> {
+pub(super) fn metric(root: RootRef, callee: Callee) -> Create<Box<dyn Metric>> {
     Arc::new(move |args| {
-        let made = (root.create_metric())(root.plugin(), name_of(&name), text_of(args).as_str().into());
-        Ok(Box::new(PluginMetric { object: told(made, &name)?, name: Arc::clone(&name), failed_reset: None }))
+        let call = callee.enter("new");
+        let made = (root.create_metric())(root.plugin(), name_of(&callee.name), text_of(args).as_str().into());
+        drop(call);
+        Ok(Box::new(PluginMetric { object: told(made, &callee.name)?, callee: callee.clone(), failed_reset: None }))
     })
 }
 
-pub(super) fn transform(root: RootRef, name: Arc<str>) -> Create<Box<dyn Transform>> {
+pub(super) fn transform(root: RootRef, callee: Callee) -> Create<Box<dyn Transform>> {
     Arc::new(move |args| {
-        let made = (root.create_transform())(root.plugin(), name_of(&name), text_of(args).as_str().into());
-        let mut made = PluginTransform { object: told(made, &name)?, name: Arc::clone(&name), random: false };
-        made.random = told((made.object.table.is_random())(made.object.data), &name)?;
+        let call = callee.enter("new");
+        let made = (root.create_transform())(root.plugin(), name_of(&callee.name), text_of(args).as_str().into());
+        drop(call);
+        let mut made = PluginTransform { object: told(made, &callee.name)?, callee: callee.clone(), random: false };
+        made.random = told((made.object.table.is_random())(made.object.data), &callee.name)?;
         Ok(Box::new(made))
     })
 }
@@ -92,7 +101,7 @@ macro_rules! proxy {
     ($proxy:ident, $object:ident { $($field:ident: $type:ty),* }) => {
         struct $proxy {
             object: $object,
-            name: Arc<str>,
+            callee: Callee,
             $($field: $type,)*
         }
 
@@ -115,26 +124,30 @@ proxy!(PluginTransform, TransformObject { random: bool });
 
 impl Network for PluginNetwork {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let _call = self.callee.enter("forward");
         let outcome = (self.object.table.forward())(self.object.data, TensorRef::new(x)?, train);
-        told_with(outcome, &self.name, &[("x", x)])?.into_tensor()
+        told_with(outcome, &self.callee.name, &[("x", x)])?.into_tensor()
     }
 
     fn forward_all(&self, inputs: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let _call = self.callee.enter("forward_all");
         let views = views(inputs)?;
         let outcome = (self.object.table.forward_all())(self.object.data, views.as_slice().into(), train);
         let shown: Vec<(&str, &Tensor)> = inputs.iter().map(|x| ("x", x)).collect();
-        told_with(outcome, &self.name, &shown)?.into_iter().map(OwnedTensor::into_tensor).collect()
+        told_with(outcome, &self.callee.name, &shown)?.into_iter().map(OwnedTensor::into_tensor).collect()
     }
 }
 
 impl Loss for PluginLoss {
     fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let _call = self.callee.enter("forward");
         let (input_ref, target_ref) = (TensorRef::new(input)?, TensorRef::new(target)?);
         let outcome = (self.object.table.forward())(self.object.data, input_ref, target_ref);
-        told_with(outcome, &self.name, &[("input", input), ("target", target)])?.into_tensor()
+        told_with(outcome, &self.callee.name, &[("input", input), ("target", target)])?.into_tensor()
     }
 
     fn forward_full(&self, call: &LossInput<'_>) -> Result<Tensor> {
+        let _call = self.callee.enter("forward");
         let inputs = views(call.inputs)?;
         let batch = call.batch.map(Lent::new).transpose()?;
         let wire_call = LossCall {
@@ -147,46 +160,67 @@ impl Loss for PluginLoss {
         let mut shown: Vec<(&str, &Tensor)> = call.inputs.iter().map(|input| ("input", input)).collect();
         shown.extend(call.target.map(|target| ("target", target)));
         shown.extend(call.mask.map(|mask| ("mask", mask)));
-        told_with(outcome, &self.name, &shown)?.into_tensor()
+        told_with(outcome, &self.callee.name, &shown)?.into_tensor()
     }
 }
 
 impl Metric for PluginMetric {
     fn reset(&mut self) {
+        let _call = self.callee.enter("reset");
         // the trait has no room for an error here; the next call reports it
-        self.failed_reset = told((self.object.table.reset())(self.object.data), &self.name).err();
+        self.failed_reset = told((self.object.table.reset())(self.object.data), &self.callee.name).err();
     }
 
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
+        let _call = self.callee.enter("update");
         if let Some(error) = self.failed_reset.take() {
             return Err(error);
         }
         let (prediction, truth) = (TensorRef::new(y_pred)?, TensorRef::new(y)?);
         let outcome = (self.object.table.update())(self.object.data, prediction, truth);
-        told_with(outcome, &self.name, &[("y_pred", y_pred), ("y", y)])
+        told_with(outcome, &self.callee.name, &[("y_pred", y_pred), ("y", y)])
     }
 
     fn compute(&self) -> Result<f64> {
-        told((self.object.table.compute())(self.object.data), &self.name)
+        let _call = self.callee.enter("compute");
+        told((self.object.table.compute())(self.object.data), &self.callee.name)
     }
 
     fn details(&self) -> Option<Tensor> {
-        let details = told((self.object.table.details())(self.object.data), &self.name);
+        let _call = self.callee.enter("details");
+        let details = told((self.object.table.details())(self.object.data), &self.callee.name);
         let details = details.and_then(|it| it.into_option().map(OwnedTensor::into_tensor).transpose());
         details.unwrap_or_else(|error| {
-            tracing::warn!(component = &*self.name, "the metric's details are left out: {error}");
+            tracing::warn!(component = &*self.callee.name, "the metric's details are left out: {error}");
             None
         })
     }
 
     fn results(&self) -> Result<Vec<(String, Tensor)>> {
-        let results = told((self.object.table.results())(self.object.data), &self.name)?;
+        let _call = self.callee.enter("results");
+        let results = told((self.object.table.results())(self.object.data), &self.callee.name)?;
         results.into_iter().map(|it| Ok((it.name.into(), it.tensor.into_tensor()?))).collect()
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let _call = self.callee.enter("state");
+        let state = told((self.object.table.state())(self.object.data), &self.callee.name)?;
+        state.into_iter().map(|it| Ok((it.name.into(), it.tensor.into_tensor()?))).collect()
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        let _call = self.callee.enter("load_state");
+        let lent = state
+            .iter()
+            .map(|(name, tensor)| Ok(NamedTensorRef { name: name_of(name), tensor: TensorRef::new(tensor)? }));
+        let state = lent.collect::<Result<Vec<_>>>()?;
+        told((self.object.table.load_state())(self.object.data, state.as_slice().into()), &self.callee.name)
     }
 }
 
 impl Transform for PluginTransform {
     fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
+        let _call = self.callee.enter("apply");
         let changed = {
             let lent = Lent::new(sample)?;
             with_state(random, |state| (self.object.table.apply())(self.object.data, lent.view(), state))
@@ -195,6 +229,7 @@ impl Transform for PluginTransform {
     }
 
     fn apply_many(&self, sample: Sample, random: &mut Random) -> Result<Vec<Sample>> {
+        let _call = self.callee.enter("apply_many");
         let many = {
             let lent = Lent::new(&sample)?;
             with_state(random, |state| (self.object.table.apply_many())(self.object.data, lent.view(), state))
@@ -210,6 +245,7 @@ impl Transform for PluginTransform {
     }
 
     fn prepare(&self, sample: &mut Sample) -> Result<()> {
+        let _call = self.callee.enter("prepare");
         let prepared = {
             let lent = Lent::new(sample)?;
             (self.object.table.prepare())(self.object.data, lent.view())
@@ -229,11 +265,11 @@ impl PluginTransform {
 
     fn told_of<T>(&self, outcome: Fallible<T>, sample: &Sample) -> Result<T> {
         if matches!(outcome, RResult::ROk(_)) {
-            return told(outcome, &self.name);
+            return told(outcome, &self.callee.name);
         }
         let shown: Vec<(&str, &Tensor)> =
             sample.iter().filter_map(|(key, value)| Some((key, value.as_tensor()?))).collect();
-        told_with(outcome, &self.name, &shown)
+        told_with(outcome, &self.callee.name, &shown)
     }
 }
 

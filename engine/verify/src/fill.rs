@@ -23,7 +23,13 @@ impl Fill {
             return Err(format!("the case's fill rule is `{}`; this version knows `crc32-murmur3`", self.rule));
         }
         let (mut sum, mut magnitude) = (0.0, 0.0);
-        for NamedTensor { name, tensor, .. } in state.iter_mut().filter(|named| named.tensor.is_floating_point()) {
+        // in the case's order: of a tensor with two names the last one counts, as when Python loads a state dict
+        for name in self.state.keys() {
+            let Some(NamedTensor { tensor, .. }) =
+                state.iter_mut().find(|named| named.name == *name && named.tensor.is_floating_point())
+            else {
+                continue;
+            };
             let shape = tensor.size();
             let values = values(name, &shape, self.seed);
             sum += values.iter().copied().map(f64::from).sum::<f64>();
@@ -40,12 +46,11 @@ impl Fill {
     }
 }
 
-fn values(name: &str, shape: &[i64], seed: u32) -> Vec<f32> {
-    let s = crc32(name.as_bytes()) ^ seed;
+/// The values of a floating tensor with this name and shape.
+pub fn values(name: &str, shape: &[i64], seed: u32) -> Vec<f32> {
     let n = shape.iter().product::<i64>();
     let leaf = name.rsplit('.').next().unwrap_or(name);
     let d = shape.len();
-    let uniform = |i: i64| f64::from(hash((i as u32).wrapping_mul(2_654_435_761).wrapping_add(s)) >> 8) / 16_777_216.0;
     let value = |u: f64| match leaf {
         "running_var" => 0.5 + u,
         "running_mean" => (2.0 * u - 1.0) * 0.1,
@@ -54,7 +59,13 @@ fn values(name: &str, shape: &[i64], seed: u32) -> Vec<f32> {
         _ if d <= 1 => 0.75 + 0.5 * u,
         _ => (2.0 * u - 1.0) * (3.0 / (n as f64 / shape[0] as f64)).sqrt(),
     };
-    (0..n).map(|i| value(uniform(i)) as f32).collect()
+    uniform(name, n, seed).map(|u| value(u) as f32).collect()
+}
+
+/// So many numbers in [0, 1) that follow from the name.
+pub fn uniform(name: &str, count: i64, seed: u32) -> impl Iterator<Item = f64> {
+    let s = crc32(name.as_bytes()) ^ seed;
+    (0..count).map(move |i| f64::from(hash((i as u32).wrapping_mul(2_654_435_761).wrapping_add(s)) >> 8) / 16_777_216.0)
 }
 
 /// The finaliser of Appleby's third murmur hash.
@@ -67,7 +78,7 @@ fn hash(mut h: u32) -> u32 {
 }
 
 /// CRC-32 of IEEE 802.3, as zlib computes it.
-fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
     crc.update(bytes);
     crc.sum()

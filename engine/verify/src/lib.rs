@@ -11,7 +11,7 @@
 pub mod case;
 pub mod compare;
 mod components;
-mod fill;
+pub mod fill;
 mod guard;
 mod nifti;
 mod replay;

@@ -11,15 +11,35 @@ pub fn max(
     stride: impl Into<OneOrMany<i64>>,
     padding: impl Into<OneOrMany<i64>>,
 ) -> Result<Tensor> {
+    max_of_windows(x, kernel_size.into(), stride.into(), padding.into(), false)
+}
+
+/// As [`max`], also for windows at the end that are only partly within the image (`ceil_mode=True`).
+pub fn max_ceil(
+    x: &Tensor,
+    kernel_size: impl Into<OneOrMany<i64>>,
+    stride: impl Into<OneOrMany<i64>>,
+    padding: impl Into<OneOrMany<i64>>,
+) -> Result<Tensor> {
+    max_of_windows(x, kernel_size.into(), stride.into(), padding.into(), true)
+}
+
+fn max_of_windows(
+    x: &Tensor,
+    kernel_size: OneOrMany<i64>,
+    stride: OneOrMany<i64>,
+    padding: OneOrMany<i64>,
+    ceil: bool,
+) -> Result<Tensor> {
     let n = spatial_dims(x)?;
-    let kernel = kernel_size.into().repeat(n, "kernel_size")?;
-    let stride = stride.into().repeat(n, "stride")?;
-    let padding = padding.into().repeat(n, "padding")?;
+    let kernel = kernel_size.repeat(n, "kernel_size")?;
+    let stride = stride.repeat(n, "stride")?;
+    let padding = padding.repeat(n, "padding")?;
     let dilation = vec![1; n];
     Ok(match n {
-        1 => x.f_max_pool1d(kernel, stride, padding, dilation, false)?,
-        2 => x.f_max_pool2d(kernel, stride, padding, dilation, false)?,
-        _ => x.f_max_pool3d(kernel, stride, padding, dilation, false)?,
+        1 => x.f_max_pool1d(kernel, stride, padding, dilation, ceil)?,
+        2 => x.f_max_pool2d(kernel, stride, padding, dilation, ceil)?,
+        _ => x.f_max_pool3d(kernel, stride, padding, dilation, ceil)?,
     })
 }
 
@@ -69,5 +89,18 @@ pub(super) fn spatial_dims(x: &Tensor) -> Result<usize> {
     match x.dim() {
         dim @ 3..=5 => Ok(dim - 2),
         _ => Err(Error::data(format!("expected (batch, channel, 1 to 3 spatial axes), found shape {:?}", x.size()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_over_the_end_count_where_asked_for() {
+        // `torch.nn.functional.max_pool1d(torch.arange(6.)[None, None], 3, 2, ceil_mode=True)`
+        let x = Tensor::arange(6, tch::kind::FLOAT_CPU).view([1, 1, 6]);
+        assert_eq!(max(&x, 3, 2, 0).unwrap(), Tensor::from_slice(&[2f32, 4.0]).view([1, 1, 2]));
+        assert_eq!(max_ceil(&x, 3, 2, 0).unwrap(), Tensor::from_slice(&[2f32, 4.0, 5.0]).view([1, 1, 3]));
     }
 }

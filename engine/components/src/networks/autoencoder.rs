@@ -64,7 +64,7 @@ pub struct AutoEncoderArgs {
     pub padding: Option<OneOrMany<i64>>,
 }
 
-fn two_units() -> usize {
+pub(super) fn two_units() -> usize {
     2
 }
 
@@ -73,7 +73,11 @@ fn two_units() -> usize {
 /// (B, `in_channels`, spatial…) → (B, `out_channels`, spatial…); each size divisible by the product of the strides.
 #[derive(Debug)]
 pub struct AutoEncoder {
-    layers: Sequential,
+    /// Down, and the blocks between.
+    pub(super) encoder: Sequential,
+    pub(super) decoder: Sequential,
+    /// Channels between the two.
+    pub(super) encoded_channels: i64,
 }
 
 impl NetworkComponent for AutoEncoder {
@@ -88,12 +92,12 @@ impl NetworkComponent for AutoEncoder {
                 args.strides.len()
             )));
         }
-        let mut layers = Sequential::new();
+        let mut encoder = Sequential::new();
         let mut channels = args.in_channels;
         let one = OneOrMany::One(1);
         for (index, (&outputs, strides)) in args.channels.iter().zip(&args.strides).enumerate() {
             let path = path / "encode" / format!("encode_{index}");
-            layers.push(block(&path, &args, [channels, outputs], strides, 1, args.num_res_units)?);
+            encoder.push(block(&path, &args, [channels, outputs], strides, 1, args.num_res_units)?);
             channels = outputs;
         }
         let dilations = args.inter_dilations.as_deref().unwrap_or_default();
@@ -105,23 +109,25 @@ impl NetworkComponent for AutoEncoder {
                 })?,
             };
             let path = path / "intermediate" / format!("inter_{index}");
-            layers.push(block(&path, &args, [channels, outputs], &one, dilation, args.num_inter_units)?);
+            encoder.push(block(&path, &args, [channels, outputs], &one, dilation, args.num_inter_units)?);
             channels = outputs;
         }
+        let encoded_channels = channels;
+        let mut decoder = Sequential::new();
         let decoded = args.channels.iter().rev().skip(1).copied().chain([args.out_channels]);
         for (index, (outputs, strides)) in decoded.zip(args.strides.iter().rev()).enumerate() {
             let path = path / "decode" / format!("decode_{index}");
             let last = index + 1 == args.strides.len();
-            layers.push(decode(&path, &args, [channels, outputs], strides, last)?);
+            decoder.push(decode(&path, &args, [channels, outputs], strides, last)?);
             channels = outputs;
         }
-        Ok(Self { layers })
+        Ok(Self { encoder, decoder, encoded_channels })
     }
 }
 
 impl Network for AutoEncoder {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.layers.forward_t(x, train)
+        self.decoder.forward_t(&self.encoder.forward_t(x, train)?, train)
     }
 }
 

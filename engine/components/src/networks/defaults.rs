@@ -19,6 +19,22 @@ pub(super) fn eight() -> i64 {
     8
 }
 
+pub(super) fn twelve() -> i64 {
+    12
+}
+
+pub(super) fn hidden_size() -> i64 {
+    768
+}
+
+pub(super) fn mlp_dim() -> i64 {
+    3072
+}
+
+pub(super) fn instance_spec() -> LayerSpec {
+    LayerSpec::new("instance")
+}
+
 pub(super) fn relu_spec() -> LayerSpec {
     LayerSpec::new("RELU").with("inplace", true)
 }
@@ -39,11 +55,13 @@ pub(super) fn kernel_of_three() -> OneOrMany<i64> {
     OneOrMany::One(3)
 }
 
-/// Says that pretrained weights, which MONAI would download, are not there.
+/// Says that pretrained weights, which MONAI would download, are not there, and how to get them.
 pub(super) fn warn_of_pretrained(pretrained: bool, network: &str) {
     if pretrained {
         tracing::warn!(
-            "{network}: `pretrained` weights are not included, the network starts from random ones; load a checkpoint with `CheckpointLoader`"
+            "{network}: `pretrained` weights are not downloaded, the network starts from random ones; save MONAI's once in \
+             Python, `torch.save({{\"model\": {network}(…, pretrained=True).state_dict()}}, \"pretrained.pt\")`, and load \
+             that file with `CheckpointLoader`, or set `pretrained` to false"
         );
     }
 }

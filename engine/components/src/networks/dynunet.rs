@@ -1,12 +1,14 @@
 //! `DynUNet`.
 
-use byoc::nn::blocks::{Convolution, ConvolutionOptions};
+use byoc::nn::blocks::Convolution;
 use byoc::nn::resize::{self, Interpolation};
-use byoc::nn::{Activation, DropoutSpec, Layer, LayerSpec, Norm, alias, init};
+use byoc::nn::{DropoutSpec, Layer, LayerSpec, init};
 use byoc::{Error, Network, NetworkComponent, OneOrMany, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Tensor, nn};
+
+use super::unet_blocks::{ConvBlock, Style, UpBlock, alias_convolution, leaky_relu};
 
 byoc::register! {
     networks: [DynUNet = "DynUNet" | "DynUnet" | "Dynunet"],
@@ -40,7 +42,7 @@ pub struct DynUNetArgs {
     #[serde(default = "default_norm")]
     pub norm_name: LayerSpec,
     /// Activation.
-    #[serde(default = "default_act")]
+    #[serde(default = "leaky_relu")]
     pub act_name: LayerSpec,
     /// Whether lower levels have outputs in training, too: (B, 1 + heads, C, spatial…).
     #[serde(default)]
@@ -58,10 +60,6 @@ pub struct DynUNetArgs {
 
 fn default_norm() -> LayerSpec {
     LayerSpec::new("INSTANCE").with("affine", true)
-}
-
-fn default_act() -> LayerSpec {
-    LayerSpec::new("leakyrelu").with("inplace", true).with("negative_slope", 0.01)
 }
 
 /// The network of [`DynUNetArgs`] (Isensee et al. 2018, <https://arxiv.org/abs/1809.10486>).
@@ -87,10 +85,16 @@ impl NetworkComponent for DynUNet {
         byoc::nn::check_spatial_dims(args.spatial_dims)?;
         let filters = check(&args)?;
         let levels = filters.len();
+        let style = Style {
+            spatial_dims: args.spatial_dims,
+            norm: args.norm_name.clone(),
+            act: args.act_name.clone(),
+            dropout: args.dropout.clone(),
+        };
         let block = |path: &nn::Path<'_>, level: usize, inputs| {
             ConvBlock::new(
                 path,
-                &args,
+                &style,
                 [inputs, filters[level]],
                 &args.kernel_size[level],
                 &args.strides[level],
@@ -105,14 +109,19 @@ impl NetworkComponent for DynUNet {
         let mut up = Vec::new();
         for level in (1..levels).rev() {
             let path = path / "upsamples" / (levels - 1 - level);
-            up.push(UpBlock::new(&path, &args, &filters, level)?);
+            up.push(up_block(&path, &style, &args, &filters, level)?);
         }
-        let output = head(&(path / "output_block"), &args, filters[0])?;
+        let output = style.output(&(path / "output_block"), [filters[0], args.out_channels])?;
         let count = if args.deep_supervision { args.deep_supr_num as usize } else { 0 };
         let heads = (0..count)
-            .map(|index| head(&(path / "deep_supervision_heads" / index), &args, filters[index + 1]))
+            .map(|index| {
+                style.output(&(path / "deep_supervision_heads" / index), [filters[index + 1], args.out_channels])
+            })
             .collect::<Result<Vec<_>>>()?;
         let network = Self { down, bottleneck, up, output, heads };
+        if args.spatial_dims > 1 {
+            network.initialise()?;
+        }
         network.register_skip_layers(&(path / "skip_layers"))?;
         Ok(network)
     }
@@ -149,7 +158,32 @@ fn check(args: &DynUNetArgs) -> Result<Vec<i64>> {
     }
 }
 
+/// From `level` to the one above it.
+fn up_block(path: &nn::Path<'_>, style: &Style, args: &DynUNetArgs, filters: &[i64], level: usize) -> Result<UpBlock> {
+    let (inputs, outputs) = (filters[level], filters[level - 1]);
+    let (up, kernel) = (&args.upsample_kernel_size[level - 1], &args.kernel_size[level]);
+    let transposed = style.convolution(&(path / "transp_conv"), [inputs, outputs], up, up, args.trans_bias, true)?;
+    let block = [2 * outputs, outputs];
+    let block = ConvBlock::new(&(path / "conv_block"), style, block, kernel, &OneOrMany::One(1), false)?;
+    Ok(UpBlock::new(transposed, block))
+}
+
 impl DynUNet {
+    /// Kaiming normal for a leaky `ReLU` of slope 0.01, and no bias.
+    fn initialise(&self) -> Result<()> {
+        let blocks = self.down.iter().chain([&self.bottleneck]).flat_map(ConvBlock::convolutions);
+        let up = self.up.iter().flat_map(UpBlock::convolutions);
+        for conv in blocks.chain(up).chain([&self.output]).chain(&self.heads) {
+            let shape = conv.weight().size();
+            let deviation = (2.0 / (1.0 + 0.01f64.powi(2)) / init::fan_in(&shape) as f64).sqrt();
+            init::assign(conv.weight(), &init::normal(&shape, 0.0, deviation)?)?;
+            if let Some(bias) = conv.bias() {
+                init::assign(bias, &init::zeros(&bias.size())?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// MONAI registers every block a second time in a chain of skip layers; checkpoints have both names.
     fn register_skip_layers(&self, path: &nn::Path<'_>) -> Result<()> {
         let mut path = path.clone();
@@ -190,152 +224,5 @@ impl Network for DynUNet {
             all.push(resize::to_size(y, &size[2..], Interpolation::Nearest, false)?);
         }
         Ok(Tensor::f_stack(&all, 1)?)
-    }
-}
-
-/// A convolution whose padding follows kernel and stride, initialised as `DynUNet` does (`get_conv_layer`).
-fn convolution(
-    path: &nn::Path<'_>,
-    args: &DynUNetArgs,
-    [inputs, outputs]: [i64; 2],
-    kernel: &OneOrMany<i64>,
-    stride: &OneOrMany<i64>,
-    bias: bool,
-    transposed: bool,
-) -> Result<Convolution> {
-    let dims = args.spatial_dims;
-    let (kernel, stride) = (kernel.repeat(dims, "kernel_size")?, stride.repeat(dims, "strides")?);
-    let twice: Vec<i64> = kernel.iter().zip(&stride).map(|(kernel, stride)| kernel - stride + 1).collect();
-    let padding: Vec<i64> = twice.iter().map(|twice| twice / 2).collect();
-    let output_padding: Vec<i64> = padding.iter().zip(&stride).zip(&kernel).map(|((p, s), k)| 2 * p + s - k).collect();
-    if twice.iter().any(|&twice| twice < 0) || (transposed && output_padding.iter().any(|&padding| padding < 0)) {
-        return Err(Error::invalid_argument(format!("a kernel of {kernel:?} is too small for a stride of {stride:?}")));
-    }
-    let options = ConvolutionOptions::new(dims, inputs, outputs)
-        .kernel_size(kernel)
-        .strides(stride)
-        .padding(padding)
-        .output_padding(output_padding)
-        .bias(bias)
-        .act(None)
-        .norm(None)
-        .dropout(args.dropout.clone())
-        .transposed(transposed);
-    let conv = Convolution::new(path, options)?;
-    if dims > 1 {
-        // Kaiming normal for a leaky ReLU of slope 0.01
-        let shape = conv.weight().size();
-        let deviation = (2.0 / (1.0 + 0.01f64.powi(2)) / init::fan_in(&shape) as f64).sqrt();
-        init::assign(conv.weight(), &init::normal(&shape, 0.0, deviation)?)?;
-        if let Some(bias) = conv.bias() {
-            init::assign(bias, &init::zeros(&bias.size())?)?;
-        }
-    }
-    Ok(conv)
-}
-
-fn head(path: &nn::Path<'_>, args: &DynUNetArgs, inputs: i64) -> Result<Convolution> {
-    let one = OneOrMany::One(1);
-    convolution(&(path / "conv"), args, [inputs, args.out_channels], &one, &one, true, false)
-}
-
-fn alias_convolution(path: &nn::Path<'_>, convolution: &Convolution) -> Result<()> {
-    let path = path / "conv";
-    alias(&path, "weight", convolution.weight())?;
-    convolution.bias().map_or(Ok(()), |bias| alias(&path, "bias", bias))
-}
-
-/// Two convolutions with normalisation and activation, with or without a shortcut (`UnetBasicBlock`, `UnetResBlock`).
-#[derive(Debug)]
-struct ConvBlock {
-    conv1: Convolution,
-    conv2: Convolution,
-    act: Activation,
-    norm1: Norm,
-    norm2: Norm,
-    residual: bool,
-    project: Option<(Convolution, Norm)>,
-}
-
-impl ConvBlock {
-    fn new(
-        path: &nn::Path<'_>,
-        args: &DynUNetArgs,
-        [inputs, outputs]: [i64; 2],
-        kernel: &OneOrMany<i64>,
-        stride: &OneOrMany<i64>,
-        residual: bool,
-    ) -> Result<Self> {
-        let dims = args.spatial_dims;
-        let one = OneOrMany::One(1);
-        let norm = |name: &str| Norm::new(&(path / name), &args.norm_name, dims, outputs);
-        let conv1 = convolution(&(path / "conv1"), args, [inputs, outputs], kernel, stride, false, false)?;
-        let conv2 = convolution(&(path / "conv2"), args, [outputs, outputs], kernel, &one, false, false)?;
-        let act = Activation::new(&(path / "lrelu"), &args.act_name)?;
-        let (norm1, norm2) = (norm("norm1")?, norm("norm2")?);
-        let strided = stride.repeat(dims, "strides")?.iter().any(|&stride| stride != 1);
-        let project = if residual && (strided || inputs != outputs) {
-            let conv = convolution(&(path / "conv3"), args, [inputs, outputs], &one, stride, false, false)?;
-            Some((conv, norm("norm3")?))
-        } else {
-            None
-        };
-        Ok(Self { conv1, conv2, act, norm1, norm2, residual, project })
-    }
-
-    fn alias(&self, path: &nn::Path<'_>) -> Result<()> {
-        alias_convolution(&(path / "conv1"), &self.conv1)?;
-        alias_convolution(&(path / "conv2"), &self.conv2)?;
-        self.act.alias(&(path / "lrelu"))?;
-        self.norm1.alias(&(path / "norm1"))?;
-        self.norm2.alias(&(path / "norm2"))?;
-        if let Some((conv, norm)) = &self.project {
-            alias_convolution(&(path / "conv3"), conv)?;
-            norm.alias(&(path / "norm3"))?;
-        }
-        Ok(())
-    }
-}
-
-impl Layer for ConvBlock {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.act.forward(&self.norm1.forward(&self.conv1.forward_t(x, train)?, train)?)?;
-        let y = self.norm2.forward(&self.conv2.forward_t(&y, train)?, train)?;
-        let y = match &self.project {
-            Some((conv, norm)) => y.f_add(&norm.forward(&conv.forward_t(x, train)?, train)?)?,
-            None if self.residual => y.f_add(x)?,
-            None => y,
-        };
-        self.act.forward(&y)
-    }
-}
-
-/// A transposed convolution, joined with the skip connection, then two convolutions (`UnetUpBlock`).
-#[derive(Debug)]
-struct UpBlock {
-    transposed: Convolution,
-    block: ConvBlock,
-}
-
-impl UpBlock {
-    /// From `level` to the one above it.
-    fn new(path: &nn::Path<'_>, args: &DynUNetArgs, filters: &[i64], level: usize) -> Result<Self> {
-        let (inputs, outputs) = (filters[level], filters[level - 1]);
-        let (up, kernel) = (&args.upsample_kernel_size[level - 1], &args.kernel_size[level]);
-        let one = OneOrMany::One(1);
-        Ok(Self {
-            transposed: convolution(&(path / "transp_conv"), args, [inputs, outputs], up, up, args.trans_bias, true)?,
-            block: ConvBlock::new(&(path / "conv_block"), args, [2 * outputs, outputs], kernel, &one, false)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, skip: &Tensor, train: bool) -> Result<Tensor> {
-        let up = self.transposed.forward_t(x, train)?;
-        self.block.forward_t(&Tensor::f_cat(&[&up, skip], 1)?, train)
-    }
-
-    fn alias(&self, path: &nn::Path<'_>) -> Result<()> {
-        alias_convolution(&(path / "transp_conv"), &self.transposed)?;
-        self.block.alias(&(path / "conv_block"))
     }
 }

@@ -96,9 +96,7 @@ fn average_of_seven() -> Option<LayerSpec> {
 /// (B, 3, H, W) → (B, `num_classes`), or with a convolution (B, `num_classes`, H', W').
 #[derive(Debug)]
 pub struct TorchVisionFCModel {
-    first: Conv,
-    norm: Norm,
-    stages: Sequential,
+    backbone: Backbone,
     pooling: Pooling,
     output: Output,
 }
@@ -211,28 +209,33 @@ fn plan(model_name: &str) -> Result<(usize, i64, i64)> {
     })
 }
 
-impl NetworkComponent for TorchVisionFCModel {
-    type Args = TorchVisionFCModelArgs;
+/// A torchvision `ResNet` without its last layers.
+#[derive(Debug)]
+pub(super) struct Backbone {
+    first: Conv,
+    norm: Norm,
+    stages: [Sequential; 4],
+    /// How many channels it gives.
+    pub(super) channels: i64,
+}
 
-    fn new(args: TorchVisionFCModelArgs, path: &nn::Path<'_>) -> Result<Self> {
-        if args.dim != 2 || args.fc_name != "fc" {
-            return Err(Error::invalid_argument("these networks are for `dim` 2, and their last layer is called `fc`"));
-        }
-        defaults::warn_of_pretrained(args.pretrained, "TorchVisionFCModel");
-        let pooling = Pooling::new(args.pool.as_ref())?;
-        let (depth, groups, group_width) = plan(&args.model_name)?;
+impl Backbone {
+    /// How many channels the backbone of this name gives.
+    pub(super) fn channels_of(model_name: &str) -> Result<i64> {
+        Ok(if plan(model_name)?.0 < 50 { 512 } else { 2048 })
+    }
+
+    /// `layer` gives the path of a layer by its name and its number in torchvision's network.
+    pub(super) fn new<'a>(model_name: &str, layer: &dyn Fn(&str, usize) -> nn::Path<'a>) -> Result<Self> {
+        let (depth, groups, group_width) = plan(model_name)?;
         let Some((kind, layers)) = variant(depth) else {
             return Err(Error::msg(format!("there are no blocks for depth {depth}")));
         };
-        let features = path / "features";
-        // without its own pooling MONAI puts the layers into a list, and their names become numbers
-        let named = matches!(pooling, Pooling::Own);
-        let layer = |name: &str, number: usize| if named { &features / name } else { &features / number };
         let first = convolution(&layer("conv1", 0), ConvOptions::new(2, 3, 64, 7).stride(2).padding(3).bias(false))?;
         let norm = Norm::new(&layer("bn1", 1), &"batch".into(), 2, 64)?;
-        let mut stages = Sequential::new();
+        let mut stages: [Sequential; 4] = Default::default();
         let mut channels = 64;
-        for (index, (&count, planes)) in layers.iter().zip([64, 128, 256, 512]).enumerate() {
+        for (index, ((&count, planes), stage)) in layers.iter().zip([64, 128, 256, 512]).zip(&mut stages).enumerate() {
             let path = layer(&format!("layer{}", index + 1), index + 4);
             for block in 0..count {
                 let options = BlockOptions {
@@ -246,25 +249,53 @@ impl NetworkComponent for TorchVisionFCModel {
                     groups,
                     width: planes * group_width / 64 * groups,
                 };
-                stages.push(Block::new(&(&path / block), options)?);
+                stage.push(Block::new(&(&path / block), options)?);
                 channels = if kind == BlockKind::Basic { planes } else { 4 * planes };
             }
         }
-        let inputs = args.in_channels.unwrap_or(channels);
+        Ok(Self { first, norm, stages, channels })
+    }
+
+    /// (B, 3, H, W) → what each of the four stages gives, the finest first.
+    pub(super) fn stages(&self, x: &Tensor, train: bool) -> Result<[Tensor; 4]> {
+        let x = self.norm.forward(&self.first.forward(x)?, train)?.f_relu()?;
+        let [first, second, third, fourth] = &self.stages;
+        let first = first.forward_t(&pool::max(&x, 3, 2, 1)?, train)?;
+        let second = second.forward_t(&first, train)?;
+        let third = third.forward_t(&second, train)?;
+        let fourth = fourth.forward_t(&third, train)?;
+        Ok([first, second, third, fourth])
+    }
+}
+
+impl NetworkComponent for TorchVisionFCModel {
+    type Args = TorchVisionFCModelArgs;
+
+    fn new(args: TorchVisionFCModelArgs, path: &nn::Path<'_>) -> Result<Self> {
+        if args.dim != 2 || args.fc_name != "fc" {
+            return Err(Error::invalid_argument("these networks are for `dim` 2, and their last layer is called `fc`"));
+        }
+        defaults::warn_of_pretrained(args.pretrained, "TorchVisionFCModel");
+        let pooling = Pooling::new(args.pool.as_ref())?;
+        let features = path / "features";
+        // without its own pooling MONAI puts the layers into a list, and their names become numbers
+        let named = matches!(pooling, Pooling::Own);
+        let layer = |name: &str, number: usize| if named { &features / name } else { &features / number };
+        let backbone = Backbone::new(&args.model_name, &layer)?;
+        let inputs = args.in_channels.unwrap_or(backbone.channels);
         let path = path / "fc";
         let output = if args.use_conv {
             Output::Conv(Conv::new(&path, ConvOptions::new(2, inputs, args.num_classes, 1).bias(args.bias))?)
         } else {
             Output::Linear(Linear::with_bias(&path, inputs, args.num_classes, args.bias)?)
         };
-        Ok(Self { first, norm, stages, pooling, output })
+        Ok(Self { backbone, pooling, output })
     }
 }
 
 impl Network for TorchVisionFCModel {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = self.norm.forward(&self.first.forward(x)?, train)?.f_relu()?;
-        let x = self.stages.forward_t(&pool::max(&x, 3, 2, 1)?, train)?;
+        let [.., x] = self.backbone.stages(x, train)?;
         let x = self.pooling.forward(&x)?;
         match &self.output {
             Output::Linear(linear) => linear.forward(&x.f_flatten(1, -1)?),

@@ -169,7 +169,10 @@ fn one_hot(label: &Tensor, channels: i64) -> Result<Tensor> {
     byoc::ensure!(size.len() > 2 && size[1] == 1, "`to_onehot_y` needs a label (B, 1, spatial…), found {size:?}");
     size[1] = channels;
     let classes = label.f_to_kind(Kind::Int64)?;
-    let (lowest, highest) = (classes.f_min()?.f_int64_value(&[])?, classes.f_max()?.f_int64_value(&[])?);
+    // one copy for both ends: on a GPU each copy waits for it
+    let (lowest, highest) = classes.f_flatten(0, -1)?.f_aminmax(0, false)?;
+    let range = Vec::<i64>::try_from(Tensor::f_stack(&[lowest, highest], 0)?)?;
+    let (lowest, highest) = (range[0], range[1]);
     byoc::ensure!(
         lowest >= 0 && highest < channels,
         "the label has classes from {lowest} to {highest}, but the network has {channels} output channels"

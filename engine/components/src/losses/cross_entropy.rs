@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 use super::reduction::Reduction;
-use super::target::{channels, full_precision, out_of_range, same_shape, shape_hint, weights};
+use super::target::{channels, check_classes, class_error, full_precision, same_shape, shape_hint, weights};
 
 byoc::register! { losses: [CrossEntropyLoss] }
 
@@ -89,15 +89,11 @@ pub(super) fn compute(
         return Err(Error::invalid_argument(format!("`weight` has {} values for {classes} classes", values.len())));
     }
     let weight = weight.map(|weight| weights(weight, input)).transpose()?;
+    if target.kind() == Kind::Int64 {
+        check_classes(&target, classes, Some(ignore_index))?;
+    }
     let loss = input.f_cross_entropy_loss(&target, weight.as_ref(), reduction.torch(), ignore_index, label_smoothing);
     loss.map_err(|error| class_error(&target, classes, error))
-}
-
-/// The error of a loss over class numbers, worded for a label with too many classes.
-#[track_caller]
-pub(super) fn class_error(target: &Tensor, classes: i64, error: tch::TchError) -> Error {
-    let told = if target.kind() == Kind::Int64 { out_of_range(target, classes) } else { None };
-    told.unwrap_or_else(|| error.into())
 }
 
 #[cfg(test)]

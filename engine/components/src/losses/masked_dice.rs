@@ -110,6 +110,8 @@ impl Loss for MaskedDiceLoss {
     fn forward_full(&self, call: &LossInput<'_>) -> Result<Tensor> {
         let (input, target) = (call.input()?, call.target()?);
         let Some(mask) = call.mask else { return self.forward(input, target) };
+        // the trainer has only image and label moved to the device
+        let mask = mask.f_to_device(input.device())?;
         let (shape, found) = (input.size(), mask.size());
         let fits = found.len() == shape.len()
             && (found[0] == 1 || found[0] == shape[0])
@@ -120,6 +122,6 @@ impl Loss for MaskedDiceLoss {
                 "the mask's shape {found:?} does not fit the network's output, {shape:?}; it must be (B or 1, 1, spatial…)"
             )));
         }
-        self.dice.forward(&self.activation.activate(input)?.f_mul(mask)?, &target.f_mul(mask)?)
+        self.dice.forward(&self.activation.activate(input)?.f_mul(&mask)?, &target.f_mul(&mask)?)
     }
 }

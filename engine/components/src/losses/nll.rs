@@ -5,9 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::cross_entropy::class_error;
 use super::reduction::Reduction;
-use super::target::{channels, full_precision, weights};
+use super::target::{channels, check_classes, class_error, full_precision, weights};
 
 byoc::register! { losses: [NLLLoss] }
 
@@ -60,6 +59,7 @@ impl Loss for NLLLoss {
             )));
         }
         let weight = self.0.weight.clone().map(|weight| weights(&OneOrMany::Many(weight), &input)).transpose()?;
+        check_classes(&target, classes, Some(self.0.ignore_index))?;
         let loss = input.f_nll_loss_nd(&target, weight.as_ref(), self.0.reduction.torch(), self.0.ignore_index);
         loss.map_err(|error| class_error(&target, classes, error))
     }

@@ -11,6 +11,8 @@ pub enum ComponentPath {
     /// A built-in component by its name: a plain name, or the last segment of a path into one of
     /// [`BUILT_IN_PACKAGES`].
     BuiltIn {
+        /// What stands before the component: `monai.optimizers`; empty for a plain name.
+        package: String,
         /// The component.
         name: String,
     },
@@ -35,8 +37,10 @@ impl ComponentPath {
             ));
         }
         Ok(match segments.as_slice() {
-            [name] => Self::BuiltIn { name: (*name).to_owned() },
-            [package, .., name] if BUILT_IN_PACKAGES.contains(package) => Self::BuiltIn { name: (*name).to_owned() },
+            [name] => Self::BuiltIn { package: String::new(), name: (*name).to_owned() },
+            [packages @ .., name] if packages.first().is_some_and(|first| BUILT_IN_PACKAGES.contains(first)) => {
+                Self::BuiltIn { package: packages.join("."), name: (*name).to_owned() }
+            }
             [folder @ .., module, name] => {
                 Self::Plugin { folder: folder.iter().collect(), module: (*module).to_owned(), name: (*name).to_owned() }
             }
@@ -55,8 +59,8 @@ pub fn is_identifier(text: &str) -> bool {
 mod tests {
     use super::ComponentPath;
 
-    fn built_in(name: &str) -> ComponentPath {
-        ComponentPath::BuiltIn { name: name.into() }
+    fn built_in(package: &str, name: &str) -> ComponentPath {
+        ComponentPath::BuiltIn { package: package.into(), name: name.into() }
     }
 
     fn plugin(folder: &str, module: &str, name: &str) -> ComponentPath {
@@ -66,9 +70,9 @@ mod tests {
     #[test]
     fn the_last_segment_is_the_component_and_the_one_before_it_the_module() {
         for (text, expected) in [
-            ("DiceLoss", built_in("DiceLoss")),
-            ("monai.losses.DiceLoss", built_in("DiceLoss")),
-            ("torch.optim.Adam", built_in("Adam")),
+            ("DiceLoss", built_in("", "DiceLoss")),
+            ("monai.losses.DiceLoss", built_in("monai.losses", "DiceLoss")),
+            ("torch.optim.Adam", built_in("torch.optim", "Adam")),
             ("myLoss.MyDiceLoss", plugin("", "myLoss", "MyDiceLoss")),
             ("BYOC.myLoss.MyDiceLoss", plugin("BYOC", "myLoss", "MyDiceLoss")),
             ("a.b.myLoss.MyDiceLoss", plugin("a/b", "myLoss", "MyDiceLoss")),

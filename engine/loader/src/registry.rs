@@ -116,7 +116,7 @@ impl Registry {
             notes: Vec::new(),
         })?;
         match path {
-            ComponentPath::BuiltIn { name } => self.find_built_in(kind, &name),
+            ComponentPath::BuiltIn { package, name } => self.find_built_in(kind, &package, &name),
             ComponentPath::Plugin { folder, module, name } => {
                 let generation = self.module(&folder, &module)?;
                 Self::find_in(&generation, kind, &name, id)
@@ -226,17 +226,18 @@ impl Registry {
         Ok(())
     }
 
-    fn find_built_in(&self, kind: Kind, name: &str) -> Result<Entry, FindError> {
-        if let Some(entry) =
-            self.built_ins.iter().find(|it| it.descriptor.kind == kind && it.descriptor.answers_to(name))
-        {
+    /// Built-ins are found by their names alone. Where two packages give a name to different things, the one whose names
+    /// have its package before it, `monai.optimizers.LinearLR`, is meant by paths into that package.
+    fn find_built_in(&self, kind: Kind, package: &str, name: &str) -> Result<Entry, FindError> {
+        let of_kind = || self.built_ins.iter().filter(|it| it.descriptor.kind == kind);
+        let of_package = of_kind().find(|it| spellings(&it.descriptor).any(|known| is_within(known, package, name)));
+        if let Some(entry) = of_package.or_else(|| of_kind().find(|it| it.descriptor.answers_to(name))) {
             return Ok(entry.clone());
         }
         if let Some(other) = self.built_ins.iter().find(|it| it.descriptor.answers_to(name)) {
             return Err(Self::wrong_kind(name, other.descriptor.kind, kind));
         }
-        let names = self.built_ins.iter().filter(|it| it.descriptor.kind == kind);
-        let names: Vec<&str> = names.flat_map(|it| spellings(&it.descriptor)).collect();
+        let names: Vec<&str> = of_kind().flat_map(|it| spellings(&it.descriptor)).collect();
         let mut suggestions = closest(name, names.iter().copied());
         for generation in &self.generations {
             for (descriptor, _) in &generation.components {
@@ -371,4 +372,12 @@ fn refused(error: &LoadError) -> FindError {
 
 fn spellings(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
     std::iter::once(descriptor.name.as_str()).chain(descriptor.aliases.iter().map(String::as_str))
+}
+
+/// Whether a component's name with its package before it, `monai.optimizers.LinearLR`, is meant by a path: the same
+/// name, in that package or in a module of it.
+fn is_within(known: &str, package: &str, name: &str) -> bool {
+    known.rsplit_once('.').is_some_and(|(home, known)| {
+        known == name && package.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }

@@ -1,8 +1,8 @@
 //! Learning-rate schedules, by PyTorch's and MONAI's names, arguments and defaults.
 //!
 //! [`schedule`] has what they share. Rates are computed as PyTorch computes them, step from step where it does so, and
-//! agree with it to the last digits. `MonaiLinearLR` and `MonaiExponentialLR` are `monai.optimizers.LinearLR` and
-//! `ExponentialLR`, whose names PyTorch gives to other schedules.
+//! agree with it to the last digits. `LinearLR` and `ExponentialLR` are PyTorch's; MONAI's schedules of these names are
+//! found by their paths, `monai.optimizers.LinearLR`, or as `MonaiLinearLR`.
 
 mod cosine;
 mod cyclic;

@@ -46,7 +46,12 @@ pub struct MonaiExponentialLRArgs {
 /// Rises exponentially.
 pub type MonaiExponentialLR = Schedule<MonaiExponentialLRArgs>;
 
-byoc::register! { lr_schedulers: [MonaiLinearLR, MonaiExponentialLR] }
+byoc::register! {
+    lr_schedulers: [
+        MonaiLinearLR = "MonaiLinearLR" | "monai.optimizers.LinearLR",
+        MonaiExponentialLR = "MonaiExponentialLR" | "monai.optimizers.ExponentialLR",
+    ],
+}
 
 fn check(num_iter: i64, last_epoch: i64) -> Result<()> {
     if num_iter < 2 {

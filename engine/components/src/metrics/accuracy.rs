@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
+use super::labelled::Labelled;
+
 byoc::register! { metrics: [Accuracy] }
 
 /// Fraction of correct predictions (ignite `Accuracy`).
@@ -59,7 +61,7 @@ impl Metric for Accuracy {
     }
 
     fn update(&mut self, y_pred: &Tensor, y: &Tensor) -> Result<()> {
-        let correct = self.correct(y_pred, y)?;
+        let correct = Labelled::new(y_pred, y, self.args.is_multilabel)?.correct()?;
         self.correct += correct.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         self.examples += correct.numel() as i64;
         Ok(())
@@ -71,59 +73,6 @@ impl Metric for Accuracy {
         }
         Ok(self.correct as f64 / self.examples as f64)
     }
-}
-
-impl Accuracy {
-    fn correct(&self, y_pred: &Tensor, y: &Tensor) -> Result<Tensor> {
-        let (prediction, truth) = (y_pred.size(), y.size());
-        let fewer = prediction.len() == truth.len() + 1
-            && !truth.is_empty()
-            && prediction[0] == truth[0]
-            && prediction[2..] == truth[1..];
-        if self.args.is_multilabel {
-            if prediction != truth || truth.len() < 2 || truth[1] < 2 {
-                return Err(Error::data(format!(
-                    "with `is_multilabel` prediction and ground truth must have the same shape (B, C, …) with C > 1, found \
-                     {prediction:?} and {truth:?}"
-                )));
-            }
-            check_binary(y_pred, "prediction")?;
-            check_binary(y, "ground truth")?;
-            return Ok(y_pred.f_to_kind(y.kind())?.f_eq_tensor(y)?.f_all_dim(1, false)?);
-        }
-        if prediction == truth {
-            check_binary(y_pred, "prediction")?;
-            check_binary(y, "ground truth")?;
-            return Ok(y_pred.f_to_kind(y.kind())?.f_eq_tensor(y)?);
-        }
-        if !fewer {
-            return Err(Error::data(format!(
-                "the ground truth's shape {truth:?} does not fit the prediction's, {prediction:?}: it must be the same, or \
-                 that without the channels"
-            )));
-        }
-        if prediction[1] == 1 {
-            check_binary(y_pred, "prediction")?;
-            return Ok(y_pred.f_squeeze_dim(1)?.f_to_kind(y.kind())?.f_eq_tensor(y)?);
-        }
-        Ok(y_pred.f_argmax(1, false)?.f_eq_tensor(&y.f_to_kind(Kind::Int64)?)?)
-    }
-}
-
-/// An error unless a tensor holds zeros and ones only.
-#[track_caller]
-fn check_binary(tensor: &Tensor, what: &str) -> Result<()> {
-    if tensor.kind() == Kind::Bool {
-        return Ok(());
-    }
-    let other = tensor.f_ne(0)?.f_logical_and(&tensor.f_ne(1)?)?.f_any()?;
-    if other.f_int64_value(&[])? == 0 {
-        return Ok(());
-    }
-    let (low, high) = (tensor.f_min()?.f_double_value(&[])?, tensor.f_max()?.f_double_value(&[])?);
-    Err(Error::data(format!(
-        "`Accuracy` compares zeros and ones, but the {what} holds values from {low} to {high}: put `AsDiscreted` before it"
-    )))
 }
 
 #[cfg(test)]

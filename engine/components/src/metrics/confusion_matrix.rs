@@ -88,7 +88,7 @@ impl Metric for ConfusionMatrixMetric {
         same_shape(y_pred, y, 2)?;
         let shape = y_pred.size();
         self.spatial = shape.len() > 3 || (shape.len() == 3 && shape[2] != 1);
-        let counts = counts(y_pred, y, &self.args)?;
+        let counts = counts(y_pred, y, self.args.include_background, self.args.ignore_index)?;
         self.counts.push(&counts)
     }
 
@@ -135,12 +135,17 @@ impl ConfusionMatrixMetric {
 }
 
 /// Counts (B, C, 4) of masks.
-fn counts(y_pred: &Tensor, y: &Tensor, args: &ConfusionMatrixMetricArgs) -> Result<Tensor> {
+pub(super) fn counts(
+    y_pred: &Tensor,
+    y: &Tensor,
+    include_background: bool,
+    ignore_index: Option<i64>,
+) -> Result<Tensor> {
     let original = y;
-    let (mut y_pred, mut y) = foreground(y_pred, y, args.include_background)?;
+    let (mut y_pred, mut y) = foreground(y_pred, y, include_background)?;
     let (batch, classes) = (y_pred.size()[0], y_pred.size()[1]);
     // a class of the masks is left out as a channel; any other value means voxels without a class
-    let channel = args.ignore_index.map(|index| index - i64::from(!args.include_background));
+    let channel = ignore_index.map(|index| index - i64::from(!include_background));
     let mut mask = None;
     match channel {
         Some(channel) if (0..classes).contains(&channel) => {
@@ -149,9 +154,9 @@ fn counts(y_pred: &Tensor, y: &Tensor, args: &ConfusionMatrixMetricArgs) -> Resu
                 let _ = tensor.f_select(1, channel)?.f_zero_()?;
             }
         }
-        Some(-1) if !args.include_background && args.ignore_index == Some(0) => {}
+        Some(-1) if !include_background && ignore_index == Some(0) => {}
         Some(_) => {
-            mask = ignore_mask(original, args.ignore_index)?.map(|mask| mask.f_reshape([batch, 1, -1])).transpose()?;
+            mask = ignore_mask(original, ignore_index)?.map(|mask| mask.f_reshape([batch, 1, -1])).transpose()?;
         }
         None => {}
     }

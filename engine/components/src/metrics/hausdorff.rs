@@ -67,6 +67,7 @@ impl Component for HausdorffDistanceMetric {
             distance_metric: args.distance_metric,
             spacing: args.spacing.clone(),
             ignore_index: args.ignore_index,
+            use_subvoxels: false,
         };
         Ok(Self { args, options, values: Accumulated::default() })
     }

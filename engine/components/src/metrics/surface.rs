@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::distance_transform::{DistanceMetric, distances};
 use super::pair::{foreground, ignore_mask, same_shape};
+use super::surface_elements::{ElementSizes, Elements};
 
 /// What the metrics of surfaces have in common.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(super) struct SurfaceOptions {
     /// Voxel size, one for all axes or one per axis; 1 by default.
     pub(super) spacing: Option<OneOrMany<f64>>,
     pub(super) ignore_index: Option<i64>,
+    /// Whether surfaces run between the voxels; else they are made of voxels.
+    pub(super) use_subvoxels: bool,
 }
 
 /// Distances between the surfaces of one class of one item.
@@ -24,6 +27,10 @@ pub(super) struct SurfaceDistances {
     pub(super) to_truth: Vec<f32>,
     /// The other way round.
     pub(super) to_prediction: Vec<f32>,
+    /// How large the pieces of the prediction's surface are, in the order of `to_truth`; 1 for voxels.
+    pub(super) prediction_sizes: Vec<f64>,
+    /// The same of the ground truth's surface, in the order of `to_prediction`.
+    pub(super) truth_sizes: Vec<f64>,
 }
 
 impl SurfaceOptions {
@@ -55,6 +62,7 @@ impl SurfaceOptions {
             grid[3 - dims + axis] = shape[2 + axis] as usize;
             spacing[3 - dims + axis] = given[axis];
         }
+        let sizes = self.use_subvoxels.then(|| ElementSizes::new(spacing, dims)).transpose()?;
         let mut values = Vec::new();
         for item in 0..shape[0] {
             for class in 0..shape[1] {
@@ -62,18 +70,32 @@ impl SurfaceOptions {
                     let mask = tensor.f_select(0, item)?.f_select(0, class)?.f_eq(1)?.f_to_device(tch::Device::Cpu)?;
                     Ok(Vec::try_from(mask.f_contiguous()?.f_reshape([-1])?)?)
                 };
-                let (prediction, truth) = (surface(&voxels(&y_pred)?, grid), surface(&voxels(&y)?, grid));
-                let between =
-                    |from: &[bool], to: &[bool]| surface_distances(from, to, grid, self.distance_metric, spacing);
+                let surface = |mask: &[bool]| match &sizes {
+                    Some(sizes) => sizes.surface(mask, grid),
+                    None => voxel_surface(mask, grid),
+                };
+                let (prediction, truth) = (surface(&voxels(&y_pred)?), surface(&voxels(&y)?));
+                let between = |from: &Elements, to: &Elements| {
+                    surface_distances(&from.is_surface, &to.is_surface, from.shape, self.distance_metric, spacing)
+                };
                 let distances = SurfaceDistances {
                     to_truth: between(&prediction, &truth),
                     to_prediction: if both { between(&truth, &prediction) } else { Vec::new() },
+                    prediction_sizes: prediction.sizes,
+                    truth_sizes: truth.sizes,
                 };
                 values.push(value(&distances, class as usize));
             }
         }
         Ok(Tensor::from_slice(&values).f_reshape([shape[0], shape[1]])?.f_to_kind(Kind::Float)?)
     }
+}
+
+/// The surface of a mask as the voxels at its border.
+fn voxel_surface(mask: &[bool], shape: [usize; 3]) -> Elements {
+    let is_surface = surface(mask, shape);
+    let sizes = vec![1.0; is_surface.iter().filter(|on| **on).count()];
+    Elements { is_surface, sizes, shape }
 }
 
 /// Voxels of a mask with a neighbour (along an axis) that is not in it; beyond the image there is nothing.

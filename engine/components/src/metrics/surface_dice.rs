@@ -19,7 +19,7 @@ byoc::register! { metrics: [SurfaceDiceMetric = "SurfaceDiceMetric" | "SurfaceDi
 pub struct SurfaceDiceMetricArgs {
     /// The tolerance of each class, in the units of the spacing.
     class_thresholds: Vec<f64>,
-    /// Surfaces between voxels; not available.
+    /// Whether surfaces run between the voxels and count by their length or area; else each voxel at a border counts 1.
     #[serde(default)]
     use_subvoxels: bool,
     /// Whether channel 0, the background, counts; ignored for a single channel.
@@ -57,9 +57,6 @@ impl Component for SurfaceDiceMetric {
     type Args = SurfaceDiceMetricArgs;
 
     fn new(args: SurfaceDiceMetricArgs) -> Result<Self> {
-        if args.use_subvoxels {
-            return Err(Error::invalid_argument("`use_subvoxels: true` is not available; surfaces are made of voxels"));
-        }
         if let Some(threshold) =
             args.class_thresholds.iter().find(|threshold| !threshold.is_finite() || **threshold < 0.0)
         {
@@ -71,6 +68,7 @@ impl Component for SurfaceDiceMetric {
             distance_metric: args.distance_metric,
             spacing: args.spacing.clone(),
             ignore_index: args.ignore_index,
+            use_subvoxels: args.use_subvoxels,
         };
         Ok(Self { args, options, values: Accumulated::default() })
     }
@@ -101,11 +99,15 @@ impl Metric for SurfaceDiceMetric {
             )));
         }
         let values = self.options.per_item(y_pred, y, true, |distances, class| {
-            let close = |distance: &&f32| f64::from(**distance) <= thresholds[class];
-            let (a, b) = (&distances.to_truth, &distances.to_prediction);
-            let agreeing = a.iter().filter(close).count() + b.iter().filter(close).count();
+            let agreeing = |distances: &[f32], sizes: &[f64]| -> f64 {
+                let near =
+                    distances.iter().zip(sizes).filter(|(distance, _)| f64::from(**distance) <= thresholds[class]);
+                near.map(|(_, size)| size).sum()
+            };
+            let (prediction, truth) = (&distances.prediction_sizes, &distances.truth_sizes);
+            let right = agreeing(&distances.to_truth, prediction) + agreeing(&distances.to_prediction, truth);
             // 0 / 0 is no number
-            agreeing as f32 / (a.len() + b.len()) as f32
+            (right / (prediction.iter().sum::<f64>() + truth.iter().sum::<f64>())) as f32
         })?;
         self.values.push(&values)
     }

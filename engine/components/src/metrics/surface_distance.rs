@@ -61,6 +61,7 @@ impl Component for SurfaceDistanceMetric {
             distance_metric: args.distance_metric,
             spacing: args.spacing.clone(),
             ignore_index: args.ignore_index,
+            use_subvoxels: false,
         };
         Ok(Self { args, options, values: Accumulated::default() })
     }

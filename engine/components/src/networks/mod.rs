@@ -12,6 +12,7 @@ mod drop_path;
 mod dynunet;
 mod efficientnet;
 mod fully_connected;
+mod generator;
 mod highresnet;
 mod latent;
 mod mil;
@@ -38,6 +39,7 @@ pub use densenet::{DenseNet, DenseNet121, DenseNet169, DenseNet201, DenseNet264,
 pub use dynunet::{DynUNet, DynUNetArgs};
 pub use efficientnet::{EfficientNetArgs, EfficientNetBN, EfficientNetBNFeatures, EfficientNetName};
 pub use fully_connected::{FullyConnectedNet, FullyConnectedNetArgs, VarFullyConnectedNet, VarFullyConnectedNetArgs};
+pub use generator::{Generator, GeneratorArgs};
 pub use highresnet::{ChannelMatching, HighResNet, HighResNetArgs, LayerParams};
 pub use mil::{MILMode, MILModel, MILModelArgs};
 pub use regressor::{

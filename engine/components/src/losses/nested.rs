@@ -22,8 +22,11 @@ pub(crate) enum NestedLoss {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NestedComponent {
-    #[serde(alias = "path")]
+    #[serde(default)]
     name: String,
+    /// Counts where there is a name, too, as in a config.
+    #[serde(default)]
+    path: Option<String>,
     #[serde(default)]
     args: Json,
 }
@@ -65,7 +68,7 @@ impl NestedLoss {
     pub(crate) fn build(&self) -> Result<Box<dyn Loss>> {
         let (path, args) = match self {
             Self::Name(name) => (name, &Json::Null),
-            Self::Component(component) => (&component.name, &component.args),
+            Self::Component(component) => (component.path.as_ref().unwrap_or(&component.name), &component.args),
         };
         let name = path.rsplit('.').next().unwrap_or(path);
         let by_name = Registration::all().into_iter().filter(|known| known.name == name);
@@ -99,7 +102,7 @@ mod tests {
         for written in [
             json!("MSELoss"),
             json!({ "name": "MSELoss" }),
-            json!({ "path": "torch.nn.MSELoss", "args": { "reduction": "mean" } }),
+            json!({ "name": "anything", "path": "torch.nn.MSELoss", "args": { "reduction": "mean" } }),
         ] {
             let loss = serde_json::from_value::<NestedLoss>(written).unwrap().build().unwrap();
             let value = loss.forward(&Tensor::from_slice(&[1f32, 3.0]), &Tensor::from_slice(&[1f32, 1.0])).unwrap();

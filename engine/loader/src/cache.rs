@@ -10,7 +10,7 @@ use std::{env, io};
 pub const CACHE_VARIABLE: &str = "MMAR_CACHE_DIR";
 
 /// The cache folder: `MMAR_CACHE_DIR`, else `mmar` in the user's cache folder.
-pub(crate) fn folder() -> io::Result<PathBuf> {
+pub fn folder() -> io::Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || set("HOME").map(|home| home.join(".cache"));
     match set(CACHE_VARIABLE) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use byoc::host::Manifest;
 use byoc::{Constructor, Descriptor};
@@ -23,6 +24,8 @@ pub struct Generation {
     pub number: u32,
     /// What it was built from and with.
     pub manifest: Manifest,
+    /// How long it took to open the private copy, compare its layout, initialise it and let it describe itself.
+    pub opened_in: Duration,
     /// What it provides, by kind and name.
     pub components: Vec<(Descriptor, Constructor)>,
     /// What it provides beside that, of kinds that this engine does not take from plugins.
@@ -34,6 +37,7 @@ impl Generation {
     pub(crate) fn load(plugin: &Inspection, number: u32) -> Result<Self, LoadError> {
         let staged = stage::stage(plugin)?;
         probe::probe(plugin, &staged)?;
+        let start = Instant::now();
         let library = open::open(&staged, &plugin.manifest, &plugin.file)?;
         let generation = Self {
             module: plugin.manifest.plugin.module.clone(),
@@ -41,6 +45,7 @@ impl Generation {
             sha256: plugin.sha256.clone(),
             number,
             manifest: plugin.manifest.clone(),
+            opened_in: start.elapsed(),
             components: library.components,
             passed_over: library.passed_over,
         };

@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "opening libraries is what this crate is for; each use says why it is sound")]
 
 mod cache;
+pub mod child;
 mod elf;
 mod error;
 mod generation;
@@ -22,7 +23,7 @@ mod search;
 mod stage;
 mod suggest;
 
-pub use cache::CACHE_VARIABLE;
+pub use cache::{CACHE_VARIABLE, folder as cache_folder};
 pub use error::{LoadCode, LoadError};
 pub use generation::Generation;
 pub use inspect::{Inspection, inspect};

@@ -4,18 +4,16 @@
 //! The child is this program again with the hidden argument [`ARGUMENT`] and the file; it calls [`main`]. What became of
 //! a build is kept by its hash and the host's version, so that a build is probed once.
 
-use std::io::Read as _;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use byoc::host::{ABI, LIBTORCH, Manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::inspect::Inspection;
-use crate::{LoadCode, LoadError, cache, inspect, open};
+use crate::{LoadCode, LoadError, cache, child, inspect, open};
 
 /// The hidden argument that makes the program a probe: `mmar __probe FILE`.
 pub const ARGUMENT: &str = "__probe";
@@ -49,7 +47,7 @@ struct Record {
 
 /// The child's side: opens a staged file, prints the outcome as a line of JSON, and gives the exit code.
 pub fn main(file: &Path) -> i32 {
-    quiet_death();
+    child::end_quietly();
     let outcome = inspect::inspect(file).and_then(|plugin| {
         plugin.check()?;
         open::open(file, &plugin.manifest, file)
@@ -62,15 +60,6 @@ pub fn main(file: &Path) -> i32 {
         println!("\n{MARK}{line}");
     }
     code
-}
-
-/// No core file of a crash that is expected, and no life after the parent's.
-fn quiet_death() {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live struct; failure would only leave a core file.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    // SAFETY: this form takes plain numbers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 /// Makes sure that a staged build loads: from what is known about it, or from a child process.
@@ -108,75 +97,37 @@ fn quarantined(refused: LoadError, record: Option<&Path>) -> LoadError {
 
 fn run(program: &Path, plugin: &Inspection, staged: &Path) -> Result<(), LoadError> {
     let file = &plugin.file;
-    let failed = |error: &std::io::Error| {
-        LoadError::new(LoadCode::ProbeFailed, file, format!("the process that should probe it failed: {error}"))
-    };
     let mut command = Command::new(program);
     command.arg(ARGUMENT).arg(staged);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(&error))?;
-    // both pipes are emptied while the child runs, or it would block on a full one
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
     let limit = timeout();
-    let Some(status) = wait(&mut child, limit).map_err(|error| failed(&error))? else {
+    let ended = child::run(command, limit).map_err(|error| {
+        LoadError::new(LoadCode::ProbeFailed, file, format!("the process that should probe it failed: {error}"))
+    })?;
+    let Some(status) = ended.status else {
         let message = format!("it hangs while it is loaded: nothing came back in {} seconds", limit.as_secs_f64());
         return Err(LoadError::new(LoadCode::HangsAtLoad, file, message).help(format!(
             "look at what its constructors do (statics, `ctor`s); `{TIMEOUT_VARIABLE}` gives it more seconds"
         )));
     };
-    let said = stdout.join().unwrap_or_default();
-    let line = said.lines().rev().find_map(|line| line.strip_prefix(MARK));
+    let line = ended.stdout.lines().rev().find_map(|line| line.strip_prefix(MARK));
     let outcome = line.and_then(|line| serde_json::from_str::<Option<LoadError>>(line).ok());
     match outcome {
         Some(None) if status.success() => Ok(()),
         Some(Some(refused)) => Err(LoadError { file: file.clone(), ..refused }),
         // no line, or a process that told of success and then died while it left
-        _ => Err(crashed(file, status, &plugin.manifest, &stderr.join().unwrap_or_default())),
+        _ => Err(crashed(file, status, &plugin.manifest, &ended.stderr)),
     }
 }
 
 fn crashed(file: &Path, status: ExitStatus, manifest: &Manifest, stderr: &str) -> LoadError {
-    let how = match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("it crashed with {} while it was loaded", signal_name(signal)),
-        (None, Some(code)) => format!("it ended the process with code {code} while it was loaded"),
-        (None, None) => "it ended the process while it was loaded".to_owned(),
-    };
+    let how = format!("it {} while it was loaded", child::how(status));
     let refused = LoadError::new(LoadCode::CrashesAtLoad, file, how).help(format!(
         "link `{}` into a test of its own and run that under a debugger: the crash is in its constructors or statics",
         manifest.plugin.name
     ));
-    let last: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = &last[last.len().saturating_sub(5)..];
-    if last.is_empty() { refused } else { refused.detail(last.join("\n")) }
-}
-
-fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // what could be read before an error is what there is
-            let _ = pipe.by_ref().take(1 << 20).read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
-}
-
-/// Waits for the child; kills it when the time is up, and gives `None` then.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let end = Instant::now() + limit;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= end {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
+    match child::last_lines(stderr, 5) {
+        Some(last) => refused.detail(last),
+        None => refused,
     }
 }
 
@@ -207,19 +158,4 @@ fn write_record(file: &Path, record: &Record) {
         // the next start probes again, that is all
         tracing::debug!("the outcome of a probe could not be kept: {error}");
     }
-}
-
-fn signal_name(signal: i32) -> String {
-    let known = [
-        (libc::SIGSEGV, "SIGSEGV"),
-        (libc::SIGABRT, "SIGABRT"),
-        (libc::SIGBUS, "SIGBUS"),
-        (libc::SIGILL, "SIGILL"),
-        (libc::SIGFPE, "SIGFPE"),
-        (libc::SIGKILL, "SIGKILL"),
-        (libc::SIGTRAP, "SIGTRAP"),
-        (libc::SIGTERM, "SIGTERM"),
-    ];
-    let name = known.iter().find(|(number, _)| *number == signal).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("signal {signal}"))
 }

@@ -86,6 +86,11 @@ unsafe extern "C" {
 
     pub(crate) fn mmar_torch_gradient_clear(parameters: *const *mut CTensor, count: usize) -> Message;
     pub(crate) fn mmar_torch_gradient_set(parameter: *mut CTensor, gradient: *const CTensor) -> Message;
+    pub(crate) fn mmar_torch_gradient_leaves(
+        root: *const CTensor,
+        take: extern "C" fn(*mut c_void, *mut CTensor),
+        context: *mut c_void,
+    ) -> Message;
 
     pub(crate) fn mmar_torch_fused_adam(
         lists: *const *const *mut CTensor,

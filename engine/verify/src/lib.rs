@@ -14,6 +14,7 @@ mod components;
 pub mod fill;
 mod guard;
 mod nifti;
+pub mod rehearsal;
 mod replay;
 pub mod report;
 

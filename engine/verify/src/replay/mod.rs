@@ -1,5 +1,6 @@
 //! Computing what a case expects: one file per kind.
 
+mod handler;
 mod inferer;
 mod item;
 mod loss;
@@ -63,14 +64,15 @@ pub(crate) fn replay(case: &Case, components: &mut dyn Components) -> Replay {
         "loss" => loss::replay(case, components),
         "metric" => metric::replay(case, components),
         "network" => network::replay(case, components),
+        "handler" => handler::replay(case, components),
         "inferer" => inferer::replay(case, components),
         "optimizer" => optimizer::replay(case, components),
         "lr_scheduler" => lr_scheduler::replay(case, components),
         "train_step" => train_step::replay(case, components),
         "transform" => transform::replay(case, components),
         other => Err(Stop::Error(format!(
-            "the case's kind is `{other}`; kinds are `inferer`, `loss`, `lr_scheduler`, `metric`, `network`, \
-             `optimizer`, `train_step`, `transform`"
+            "the case's kind is `{other}`; kinds are `handler`, `inferer`, `loss`, `lr_scheduler`, `metric`, \
+             `network`, `optimizer`, `train_step`, `transform`"
         ))),
     }
 }

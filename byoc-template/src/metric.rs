@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 #[serde(deny_unknown_fields, default)]
 pub struct {{component}}Args {
     /// How far two values may lie apart and still agree.
+    #[schemars(range(min = 0.0))]
     pub tolerance: f64,
 }
 
@@ -46,8 +47,22 @@ impl Metric for {{component}} {
         Ok(())
     }
 
+    /// NaN where nothing was seen.
     fn compute(&self) -> Result<f64> {
         Ok(self.agreeing / self.voxels)
+    }
+
+    /// For a run that is interrupted within an epoch.
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("sums".to_owned(), Tensor::from_slice(&[self.agreeing, self.voxels]))])
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        for (name, sums) in state {
+            byoc::ensure!(name == "sums" && sums.numel() == 2, "the state has no `{name}` of {} numbers", sums.numel());
+            (self.agreeing, self.voxels) = (sums.f_double_value(&[0])?, sums.f_double_value(&[1])?);
+        }
+        Ok(())
     }
 }
 
@@ -63,8 +78,12 @@ mod tests {
         metric.update(&y, &y).unwrap();
         metric.update(&(1.0 - &y), &y).unwrap();
         assert_eq!(metric.compute().unwrap(), 0.5);
+        let kept = metric.state().unwrap();
         metric.reset();
         metric.update(&y, &y).unwrap();
         assert_eq!(metric.compute().unwrap(), 1.0);
+        metric.reset();
+        metric.load_state(&kept).unwrap();
+        assert_eq!(metric.compute().unwrap(), 0.5);
     }
 }

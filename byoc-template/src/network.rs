@@ -9,6 +9,9 @@ use tch::Tensor;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct {{component}}Args {
+    /// Number of spatial dimensions: 1, 2 or 3.
+    #[schemars(range(min = 1, max = 3))]
+    pub spatial_dims: usize,
     /// Number of input channels.
     pub in_channels: i64,
     /// Number of output channels.
@@ -19,11 +22,11 @@ pub struct {{component}}Args {
 
 impl Default for {{component}}Args {
     fn default() -> Self {
-        Self { in_channels: 1, out_channels: 2, features: 16 }
+        Self { spatial_dims: 3, in_channels: 1, out_channels: 2, features: 16 }
     }
 }
 
-/// State `hidden.weight`, `hidden.bias`, `output.weight`, `output.bias`.
+/// State `hidden.weight`, `hidden.bias`, `output.weight`, `output.bias`: the names of the PyTorch class in the README.
 #[derive(Debug)]
 pub struct {{component}} {
     hidden: nn::Conv,
@@ -34,14 +37,17 @@ impl NetworkComponent for {{component}} {
     type Args = {{component}}Args;
 
     fn new(args: {{component}}Args, path: &tch::nn::Path<'_>) -> Result<Self> {
-        let hidden = nn::ConvOptions::new(3, args.in_channels, args.features, 3).padding(1);
-        let output = nn::ConvOptions::new(3, args.features, args.out_channels, 1);
-        Ok(Self { hidden: nn::Conv::new(&(path / "hidden"), hidden)?, output: nn::Conv::new(&(path / "output"), output)? })
+        let hidden = nn::ConvOptions::new(args.spatial_dims, args.in_channels, args.features, 3).padding(1);
+        let output = nn::ConvOptions::new(args.spatial_dims, args.features, args.out_channels, 1);
+        Ok(Self {
+            hidden: nn::Conv::new(&(path / "hidden"), hidden)?,
+            output: nn::Conv::new(&(path / "output"), output)?,
+        })
     }
 }
 
 impl Network for {{component}} {
-    /// (B, in, X, Y, Z) → (B, out, X, Y, Z).
+    /// (B, `in_channels`, spatial…) → (B, `out_channels`, spatial…).
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         self.output.forward(&self.hidden.forward(x)?.f_relu()?)
     }

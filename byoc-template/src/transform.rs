@@ -16,6 +16,7 @@ pub struct {{component}}Args {
     pub prob: f64,
     /// The factor is drawn from 1 - range..1 + range.
     #[serde(default = "range")]
+    #[schemars(range(min = 0.0))]
     pub range: f64,
 }
 
@@ -37,6 +38,8 @@ impl Component for {{component}} {
     type Args = {{component}}Args;
 
     fn new(args: {{component}}Args) -> Result<Self> {
+        byoc::ensure!((0.0..=1.0).contains(&args.prob), "`prob` must lie between 0 and 1, found {}", args.prob);
+        byoc::ensure!(args.range >= 0.0, "`range` must not be negative, found {}", args.range);
         Ok(Self { args })
     }
 }

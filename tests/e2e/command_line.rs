@@ -4,7 +4,7 @@ use crate::support::{Archive, mmar, run, shared};
 
 #[test]
 fn help_of_every_command() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["train"],
         &["evaluate"],
@@ -16,7 +16,9 @@ fn help_of_every_command() {
         &["plugin", "inspect"],
         &["plugin", "list"],
         &["plugin", "install"],
+        &["plugin", "new"],
         &["plugin", "build"],
+        &["plugin", "check"],
         &["plot"],
         &["plot", "slices"],
         &["demo-data"],

@@ -3,6 +3,7 @@
 mod bad_input;
 mod broken_plugins;
 mod command_line;
+mod conformance;
 mod demo_data;
 mod files;
 mod loader;
@@ -10,4 +11,5 @@ mod plugins;
 mod published;
 mod reference_cases;
 mod support;
+mod template;
 mod training;

@@ -12,6 +12,7 @@ mod generate;
 mod libtorch;
 mod process;
 mod python;
+mod template;
 mod test;
 mod tidy;
 mod wheel;

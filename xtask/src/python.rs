@@ -10,8 +10,13 @@ use crate::process::{self, say};
 use crate::workspace::{LIBTORCH_VERSION, Workspace};
 
 /// What the tests read our files with and compare our numbers with.
-const PACKAGES: [(&str, &str); 4] =
-    [("torch", LIBTORCH_VERSION), ("monai", "1.6.1"), ("nibabel", "5.4.2"), ("tensorboard", "2.21.0")];
+const PACKAGES: [(&str, &str); 5] = [
+    ("torch", LIBTORCH_VERSION),
+    ("monai", "1.6.1"),
+    ("nibabel", "5.4.2"),
+    ("safetensors", "0.8.0"),
+    ("tensorboard", "2.21.0"),
+];
 
 /// Prints the folder of the torch package if it has the wanted version; imports nothing, which would take seconds.
 const FIND_TORCH: &str = "
@@ -78,7 +83,7 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))
             .context("cannot make a Python environment (Debian: install python3-venv)")?;
     }
-    say("installing torch, MONAI, nibabel and TensorBoard into it (5 GB, once)");
+    say("installing torch, MONAI, nibabel, safetensors and TensorBoard into it (5 GB, once)");
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"])
         .args(&wanted)

@@ -1,10 +1,13 @@
 //! Every test of the repository.
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, say};
 use crate::workspace::Workspace;
-use crate::{build, generate, libtorch, python};
+use crate::{build, generate, libtorch, python, template};
 
 /// Sets up, builds what the end-to-end tests run, runs the tests and adds up their results.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -19,25 +22,50 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     libtorch::set_up(workspace, false)?;
     build::build(workspace, false)?;
 
+    let python = has_python.then(|| python::interpreter(workspace));
     say("testing");
-    let mut all = vec!["test", "--workspace", "--no-fail-fast"];
-    all.extend(arguments.iter().map(String::as_str));
-    let mut command = cargo(workspace, &all);
-    if has_python {
-        command.env("MMAR_PYTHON", python::interpreter(workspace));
-    }
     let mut total = Counts::default();
-    let succeeded = process::each_line(&mut command, |line| {
-        println!("{line}");
-        if let Some(counts) = Counts::parse(line) {
-            total.add(&counts);
+    let mut command = tests(workspace, arguments, python.as_deref());
+    let mut succeeded = count(&mut command, &mut total)?;
+    if arguments.is_empty() {
+        say("testing the plugin template: it is built as an author builds it (the first time takes minutes)");
+        let mut command = tests(workspace, &["--test", "e2e", "--", "template"].map(str::to_owned), python.as_deref());
+        let [asked, cargo_generate] = template::VARIABLES;
+        command.env(asked, "1");
+        match template::cargo_generate(workspace) {
+            Ok(program) => {
+                command.env(cargo_generate, program);
+            }
+            Err(error) => eprintln!("warning: no cargo-generate, the comparison with it is left out: {error:#}"),
         }
-    })?;
+        succeeded &= count(&mut command, &mut total)?;
+    }
     say(format!("{} tests passed, {} failed, {} ignored", total.passed, total.failed, total.ignored));
     if !succeeded {
         bail!("not all tests passed");
     }
     generate::compare(workspace)
+}
+
+/// `cargo test` on the whole workspace: always with the same features, or libtorch's bindings are compiled again.
+fn tests(workspace: &Workspace, arguments: &[String], python: Option<&Path>) -> Command {
+    let mut all = vec!["test", "--workspace", "--no-fail-fast"];
+    all.extend(arguments.iter().map(String::as_str));
+    let mut command = cargo(workspace, &all);
+    if let Some(python) = python {
+        command.env("MMAR_PYTHON", python);
+    }
+    command
+}
+
+/// Runs tests, shows what they say, and adds their results up.
+fn count(command: &mut Command, total: &mut Counts) -> Result<bool> {
+    process::each_line(command, |line| {
+        println!("{line}");
+        if let Some(counts) = Counts::parse(line) {
+            total.add(&counts);
+        }
+    })
 }
 
 /// The numbers of a `test result:` line.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, components, demo_data, evaluate, plot, plugin, probe, show, train, verify};
+use crate::commands::{check, components, conformance, demo_data, evaluate, plot, plugin, probe, show, train, verify};
 
 /// What the environment sets.
 const ENVIRONMENT: &str = "\
@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Components(components::Arguments),
     /// Run reference cases against components
     Verify(verify::Arguments),
-    /// Inspect, list, install and build plugins
+    /// Make, build, check, install, list and inspect plugins
     Plugin(plugin::Arguments),
     /// Draw curves of a run, or slices with label and prediction
     Plot(plot::Arguments),
@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Open a plugin on behalf of another `mmar`, which survives if this one does not
     #[command(name = "__probe", hide = true)]
     Probe(probe::Arguments),
+    /// Run one test of a plugin on behalf of another `mmar`
+    #[command(name = "__check", hide = true)]
+    Conformance(conformance::Arguments),
 }
 
 /// The config of a run, and what changes it.

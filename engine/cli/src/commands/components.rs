@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments, printer: &mut Printer) -> Result<(), Ex
     }
 }
 
-fn parse_kind(name: &str) -> Result<Kind, Exit> {
+pub(crate) fn parse_kind(name: &str) -> Result<Kind, Exit> {
     // `losses` and `networks` are what one types first.
     let singular = name.strip_suffix("es").filter(|stem| stem.ends_with('s')).or_else(|| name.strip_suffix('s'));
     Kind::from_name(name).or_else(|| singular.and_then(Kind::from_name)).ok_or_else(|| {

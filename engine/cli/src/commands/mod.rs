@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod components;
+pub(crate) mod conformance;
 pub(crate) mod demo_data;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
@@ -30,5 +31,6 @@ pub(crate) fn run(command: Command, printer: &mut Printer) -> Result<(), Exit> {
         Command::DemoData(arguments) => demo_data::run(&arguments, printer),
         Command::Doctor => doctor::run(printer),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(arguments),
     }
 }

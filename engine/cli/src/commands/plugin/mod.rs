@@ -1,9 +1,11 @@
 //! `mmar plugin`
 
 mod build;
+mod check;
 mod inspect;
 mod install;
 mod list;
+mod new;
 
 use std::path::PathBuf;
 
@@ -23,23 +25,12 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say what a plugin file is, without running any of it
-    Inspect {
-        /// The library
-        file: PathBuf,
-        /// JSON for a script
-        #[arg(long)]
-        json: bool,
-    },
-    /// Load the plugins of an archive and say what they provide
-    List {
-        /// The archive
-        #[arg(short, long, value_name = "MMAR")]
-        mmar: PathBuf,
-        /// JSON for a script
-        #[arg(long)]
-        json: bool,
-    },
+    /// Make the crate of a new plugin from a template
+    New(new::Arguments),
+    /// Build a plugin crate with the engine's libtorch, test and install it
+    Build(build::Arguments),
+    /// Test a plugin for everything that the engine relies on
+    Check(check::Arguments),
     /// Put a plugin into an archive
     Install {
         /// The library, or the folder of a crate, which is built first
@@ -52,11 +43,22 @@ enum Action {
         #[arg(long, value_name = "FOLDER", default_value = "BYOC")]
         folder: PathBuf,
     },
-    /// Build a plugin crate and print where its library is
-    Build {
-        /// The folder of the crate
-        #[arg(value_name = "CRATE")]
-        folder: PathBuf,
+    /// Load the plugins of an archive and say what they provide
+    List {
+        /// The archive
+        #[arg(short, long, value_name = "MMAR")]
+        mmar: PathBuf,
+        /// JSON for a script
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a plugin file is, without running any of it
+    Inspect {
+        /// The library
+        file: PathBuf,
+        /// JSON for a script
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -66,10 +68,9 @@ pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exi
         Action::Inspect { file, json } => inspect::run(&file, json, printer),
         Action::List { mmar, json } => list::run(&mmar, json, printer),
         Action::Install { source, mmar, folder } => install::run(&source, &mmar, &folder, printer),
-        Action::Build { folder } => {
-            let library = build::library(&folder, printer)?;
-            printer.result(library.display())
-        }
+        Action::Check(arguments) => check::run(arguments, printer),
+        Action::New(arguments) => new::run(&arguments, printer),
+        Action::Build(arguments) => build::run(&arguments, printer),
     }
 }
 

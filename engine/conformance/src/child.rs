@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use byoc::Kind;
-use mmar_loader::child;
+use mmar_loader::{Generation, child};
 use serde::{Deserialize, Serialize};
 
 use crate::given::GivenFile;
@@ -80,8 +80,7 @@ impl Order {
                 Ok(generation) => {
                     let components: Vec<_> =
                         generation.components.iter().map(|(it, _)| (it.kind, it.name.clone())).collect();
-                    let count = components.len();
-                    told(Verdict::success(format!("{count} components of `{}`", generation.module)), Some(components))
+                    told(loaded(&generation), Some(components))
                 }
                 Err(error) => told(refused(&error), None),
             };
@@ -137,6 +136,19 @@ impl Order {
             self.seed
         )
     }
+}
+
+/// What is said of a plugin that loads.
+fn loaded(generation: &Generation) -> Verdict {
+    let passed_over: Vec<String> =
+        generation.passed_over.iter().map(|it| format!("the {} `{}`", it.kind, it.name)).collect();
+    if passed_over.is_empty() {
+        return Verdict::success(format!("{} components of `{}`", generation.components.len(), generation.module));
+    }
+    Verdict::warning(
+        format!("this engine does not take {} from a plugin", passed_over.join(", ")),
+        "leave components of other kinds than network, loss, metric, transform and handler out",
+    )
 }
 
 /// The child's side: runs a test and prints the outcome as a line of JSON.

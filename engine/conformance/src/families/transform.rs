@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use byoc::{Kind as ComponentKind, Random, Sample};
+use serde_json::Value as Json;
 use tch::{Kind, Tensor};
 
 use crate::numbers::{all_finite, difference, number};
-use crate::object::Response;
+use crate::object::{Object, Response};
 use crate::specimen::Specimen;
 use crate::stimulus::{AFFINE, Pattern, Plan, SamplePlan, Stimulus, applied, place};
 use crate::suite::Test;
@@ -93,26 +94,41 @@ fn has_drawn(before: &Random, after: &Random) -> bool {
     before.clone().next_u64() != after.clone().next_u64()
 }
 
-fn random(specimen: &Specimen) -> Found {
-    let Stimulus::Sample(sample, _) = specimen.stimulus(0)? else {
-        return Ok(Verdict::skipped("it takes no samples"));
-    };
-    let transform = specimen.transform()?;
-    let mut responses = Vec::new();
-    let mut draws = false;
+/// Whether eight seeds draw from the generator, and whether they give different results.
+fn try_seeds(specimen: &Specimen, args: &Json, sample: &Sample) -> Result<(bool, bool), Verdict> {
+    let mut first: Option<Response> = None;
+    let (mut draws, mut differs) = (false, false);
     for seed in 0..8 {
         let generator = Random::from_seed(Random::derive_seed(&[specimen.seed, 50 + seed]));
+        let Object::Transform(transform) = specimen.make_with(args)? else { break };
         let mut used = generator.clone();
         transform.apply_many(sample.shallow_clone(), &mut used)?;
         draws |= has_drawn(&generator, &used);
         let stimulus = Stimulus::Sample(sample.shallow_clone(), generator);
-        responses.push(specimen.answer(&stimulus)?);
+        let response = specimen.make_with(args)?.respond(&stimulus.copy())?.copy();
+        match &first {
+            Some(first) => differs |= first.difference(&response)?.is_some(),
+            None => first = Some(response),
+        }
     }
-    let mut differs = false;
-    for response in &responses[1..] {
-        differs |= responses[0].difference(response)?.is_some();
+    Ok((draws, differs))
+}
+
+fn random(specimen: &Specimen) -> Found {
+    let Stimulus::Sample(sample, _) = specimen.stimulus(0)? else {
+        return Ok(Verdict::skipped("it takes no samples"));
+    };
+    let args = specimen.args();
+    let transform = specimen.transform()?;
+    let (draws, mut differs) = try_seeds(specimen, &args, &sample)?;
+    let is_random = transform.is_random();
+    // whether it acts at all may be all that is random
+    if is_random && draws && !differs && specimen.given.args.is_none() && args.get("prob").is_some() {
+        let mut half = args.clone();
+        half["prob"] = serde_json::json!(0.5);
+        (_, differs) = try_seeds(specimen, &half, &sample)?;
     }
-    match (transform.is_random(), draws, differs) {
+    match (is_random, draws, differs) {
         (false, false, false) => Ok(Verdict::success("deterministic, and says so")),
         (true, true, true) => Ok(Verdict::success("random, and says so")),
         (false, _, true) | (false, true, _) => Err(Verdict::failed(

@@ -1,6 +1,7 @@
 //! Components with one fault each: a test that cannot fail proves nothing. They are linked into this test instead of being
 //! opened, and tested in this process; the end-to-end tests do it through plugins and children.
 
+mod builtins;
 mod description;
 mod handlers;
 mod losses;
@@ -9,7 +10,7 @@ mod networks;
 mod process;
 mod transforms;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use byoc::{Constructor, Descriptor, Registration};
 
@@ -23,8 +24,11 @@ use crate::verdict::{Outcome, Verdict};
 #[serde(deny_unknown_fields)]
 pub(super) struct NoArgs {}
 
-/// The seed, the folder and the environment are the process's: one test at a time.
-static PROCESS: Mutex<()> = Mutex::new(());
+/// The seed, the folder, the environment and the memory are the process's: one test at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static PROCESS: Mutex<()> = Mutex::new(());
+    PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a test says about a component.
 pub(super) fn verdict(test: &str, component: &Registration) -> Verdict {
@@ -32,7 +36,7 @@ pub(super) fn verdict(test: &str, component: &Registration) -> Verdict {
 }
 
 fn verdict_of(test: &str, descriptor: &Descriptor, constructor: &Constructor) -> Verdict {
-    let _process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _process = alone();
     let test = suite::find(test).unwrap_or_else(|| panic!("there is no test `{test}`"));
     torch_ext::threads::limit_current_thread(1);
     test.on_component(&Specimen::new(descriptor.clone(), constructor.clone(), Given::default(), 0))

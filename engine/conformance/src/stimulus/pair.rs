@@ -146,14 +146,15 @@ fn content_of(first: &[i64], second: &[i64]) -> Content {
     }
 }
 
-/// Class indices as int64, every class in every item if there is room.
+/// Class indices as int64, every class in every item if there is room, else in the batch.
 fn class_map(random: &mut Random, shape: &[i64], classes: i64) -> Tensor {
     let count = shape.iter().product::<i64>();
     let per_item = shape.iter().skip(1).product::<i64>().max(1);
     let values: Vec<i64> = (0..count)
         .map(|i| {
             let drawn = random.integer(0, classes);
-            if i % per_item < classes { i % per_item } else { drawn }
+            let place = if per_item < classes { i } else { i % per_item };
+            if place < classes { place } else { drawn }
         })
         .collect();
     Tensor::from_slice(&values).view(shape)
@@ -195,6 +196,10 @@ mod tests {
         let (_, indices) = plan(&[2, 4, 5], Content::Indices).draw(&mut random());
         assert_eq!((indices.kind(), indices.max().int64_value(&[])), (Kind::Int64, 2));
 
+        // scores of items without an image: every class is somewhere in the batch
+        let scores = PairPlan { first: vec![4, 3], second: vec![4, 3], content: Content::OneHot, discrete: false };
+        let (_, one_hot) = scores.draw(&mut random());
+        assert!(one_hot.sum_dim_intlist(0, false, Kind::Float).min().double_value(&[]) >= 1.0);
         let (first, second) = plan(&[2, 1, 4, 5], Content::Classes).with_batch(0).draw(&mut random());
         assert_eq!((first.size(), second.size()), (vec![0, 3, 4, 5], vec![0, 1, 4, 5]));
         assert_eq!(plan(&[2, 1, 4, 5], Content::Classes).with_longer_second().second, [2, 1, 4, 6]);

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use mmar_imaging::region::{chessboard_distances, euclidean_distances};
+
 /// How distance is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -20,20 +22,20 @@ pub(super) enum DistanceMetric {
 /// be marked.
 pub(super) fn distances(marked: &[bool], shape: [usize; 3], metric: DistanceMetric, spacing: [f64; 3]) -> Vec<f32> {
     match metric {
-        DistanceMetric::Euclidean => euclidean(marked, shape, spacing),
-        DistanceMetric::Taxicab => steps(marked, shape, |step| step.iter().filter(|d| **d != 0).count() == 1),
-        DistanceMetric::Chessboard => steps(marked, shape, |_| true),
+        DistanceMetric::Euclidean => {
+            euclidean_distances(marked, shape, spacing).into_iter().map(|distance| distance as f32).collect()
+        }
+        DistanceMetric::Taxicab => steps(marked, shape),
+        DistanceMetric::Chessboard => {
+            let others: Vec<bool> = marked.iter().map(|marked| !marked).collect();
+            chessboard_distances(&others, &shape).into_iter().map(|distance| distance as f32).collect()
+        }
     }
 }
 
-/// Steps between neighbours, counted by a flood from all marked voxels at once.
-fn steps(marked: &[bool], shape: [usize; 3], allowed: impl Fn(&[isize; 3]) -> bool) -> Vec<f32> {
-    let range = -1isize..=1;
-    let neighbours: Vec<[isize; 3]> = range
-        .clone()
-        .flat_map(|x| range.clone().flat_map(move |y| (-1isize..=1).map(move |z| [x, y, z])))
-        .filter(|step| *step != [0, 0, 0] && allowed(step))
-        .collect();
+/// Steps along the axes, counted by a flood from all marked voxels at once.
+fn steps(marked: &[bool], shape: [usize; 3]) -> Vec<f32> {
+    let neighbours: [[isize; 3]; 6] = [[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]];
     let mut distances: Vec<f32> = marked.iter().map(|marked| if *marked { 0.0 } else { f32::INFINITY }).collect();
     let mut front: VecDeque<usize> = (0..marked.len()).filter(|i| marked[*i]).collect();
     while let Some(at) = front.pop_front() {
@@ -55,81 +57,6 @@ fn steps(marked: &[bool], shape: [usize; 3], allowed: impl Fn(&[isize; 3]) -> bo
         }
     }
     distances
-}
-
-/// Exact Euclidean distances, axis by axis (Felzenszwalb and Huttenlocher 2012, distance transforms of sampled
-/// functions): the squared distance along an axis is the lower envelope of one parabola per voxel.
-fn euclidean(marked: &[bool], shape: [usize; 3], spacing: [f64; 3]) -> Vec<f32> {
-    let mut squared: Vec<f64> = marked.iter().map(|marked| if *marked { 0.0 } else { f64::INFINITY }).collect();
-    let strides = [shape[1] * shape[2], shape[2], 1];
-    for axis in (0..3).filter(|axis| shape[*axis] > 1) {
-        let (n, stride) = (shape[axis], strides[axis]);
-        let mut line = vec![0.0; n];
-        let mut envelope = Envelope::with_capacity(n);
-        for start in (0..squared.len()).filter(|i| i / stride % n == 0) {
-            for (i, value) in line.iter_mut().enumerate() {
-                *value = squared[start + i * stride];
-            }
-            envelope.build(&line, spacing[axis]);
-            envelope.evaluate(&line, spacing[axis], |i, value| squared[start + i * stride] = value);
-        }
-    }
-    squared.into_iter().map(|squared| squared.sqrt() as f32).collect()
-}
-
-/// The lower envelope of parabolas of equal width.
-struct Envelope {
-    /// Where the parabolas that are lowest somewhere have their vertex.
-    vertices: Vec<usize>,
-    /// From where on each is the lowest.
-    from: Vec<f64>,
-}
-
-impl Envelope {
-    fn with_capacity(n: usize) -> Self {
-        Self { vertices: Vec::with_capacity(n), from: Vec::with_capacity(n) }
-    }
-
-    fn build(&mut self, heights: &[f64], spacing: f64) {
-        self.vertices.clear();
-        self.from.clear();
-        for (i, height) in heights.iter().enumerate().filter(|(_, height)| height.is_finite()) {
-            let x = i as f64 * spacing;
-            loop {
-                let Some(&last) = self.vertices.last() else {
-                    self.vertices.push(i);
-                    self.from.push(f64::NEG_INFINITY);
-                    break;
-                };
-                let last_x = last as f64 * spacing;
-                let crossing = ((height + x * x) - (heights[last] + last_x * last_x)) / (2.0 * (x - last_x));
-                if self.from.last().is_some_and(|from| crossing <= *from) {
-                    self.vertices.pop();
-                    self.from.pop();
-                } else {
-                    self.vertices.push(i);
-                    self.from.push(crossing);
-                    break;
-                }
-            }
-        }
-    }
-
-    fn evaluate(&self, heights: &[f64], spacing: f64, mut set: impl FnMut(usize, f64)) {
-        if self.vertices.is_empty() {
-            return;
-        }
-        let mut lowest = 0;
-        for i in 0..heights.len() {
-            let x = i as f64 * spacing;
-            while self.from.get(lowest + 1).is_some_and(|from| *from < x) {
-                lowest += 1;
-            }
-            let vertex = self.vertices[lowest];
-            let distance = x - vertex as f64 * spacing;
-            set(i, distance * distance + heights[vertex]);
-        }
-    }
 }
 
 #[cfg(test)]

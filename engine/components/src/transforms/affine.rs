@@ -1,6 +1,6 @@
 //! Rotated, sheared and scaled images: `Rotated`, `Affined`.
 
-use byoc::{Affine, Component, Error, IDENTITY_AFFINE, Keys, OneOrMany, Random, Result, Sample, Transform};
+use byoc::{Affine, Component, Error, IDENTITY_AFFINE, Image, Keys, OneOrMany, Random, Result, Sample, Transform};
 use mmar_imaging::affine::{multiply, rotation, scaling, shear, translation};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,11 +9,12 @@ use super::common::{Dtype, GridMode, GridPadding, default, map_images, sizes_or,
 use super::geometry::{Operation, Sampling, record, warp};
 
 /// The middle of a grid.
-fn centre(shape: &[usize], sign: f64) -> Affine {
+pub(super) fn centre(shape: &[usize], sign: f64) -> Affine {
     translation(&shape.iter().map(|&n| sign * (n as f64 - 1.0) / 2.0).collect::<Vec<_>>())
 }
 
-fn samplings(
+/// How each key is sampled.
+pub(super) fn samplings(
     keys: &Keys,
     mode: &OneOrMany<GridMode>,
     padding: &OneOrMany<GridPadding>,
@@ -73,20 +74,32 @@ impl Component for Rotated {
 impl Transform for Rotated {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
         map_images(sample, &self.args.keys, self.args.allow_missing_keys, |position, image| {
-            let shape = spatial_shape(&image.tensor)?;
-            let rank = shape.len();
-            if rank < 2 {
-                return Err(Error::data("an image with one spatial axis cannot be rotated"));
-            }
-            let turn = rotation(rank, &self.args.angle.repeat(if rank == 2 { 1 } else { 3 }, "angle")?);
-            let target = if self.args.keep_size { shape.clone() } else { rotated_size(&turn, &shape) };
-            let matrix = multiply(&multiply(&centre(&shape, 1.0), &turn), &centre(&target, -1.0));
-            let sampling = self.samplings[position];
-            let mut image = warp(image, &matrix, &target, sampling)?;
-            record(&mut image, "Rotated", &Operation::Warp { matrix, shape, sampling })?;
-            Ok(image)
+            let rank = spatial_shape(&image.tensor)?.len();
+            let angles = self.args.angle.repeat(if rank == 2 { 1 } else { 3 }, "angle")?;
+            rotate(image, &angles, self.args.keep_size, self.samplings[position], "Rotated")
         })
     }
+}
+
+/// An image rotated about its middle: by one angle in radians, or by one about each axis.
+pub(super) fn rotate(
+    image: Image,
+    angles: &[f64],
+    keep_size: bool,
+    sampling: Sampling,
+    transform: &str,
+) -> Result<Image> {
+    let shape = spatial_shape(&image.tensor)?;
+    let rank = shape.len();
+    if rank < 2 {
+        return Err(Error::data("an image with one spatial axis cannot be rotated"));
+    }
+    let turn = rotation(rank, angles);
+    let target = if keep_size { shape.clone() } else { rotated_size(&turn, &shape) };
+    let matrix = multiply(&multiply(&centre(&shape, 1.0), &turn), &centre(&target, -1.0));
+    let mut image = warp(image, &matrix, &target, sampling)?;
+    record(&mut image, transform, &Operation::Warp { matrix, shape, sampling })?;
+    Ok(image)
 }
 
 /// The size of the box around a rotated box.
@@ -185,16 +198,28 @@ impl Affined {
             return Ok(matrix);
         }
         let numbers = |values: &Option<OneOrMany<f64>>| values.clone().map(OneOrMany::into_vec).unwrap_or_default();
-        // a single scale or shift is for the first axis, as in MONAI
-        Ok([
-            rotation(rank, &numbers(&self.args.rotate_params)),
-            shear(rank, &numbers(&self.args.shear_params)),
-            translation(&numbers(&self.args.translate_params).into_iter().take(rank).collect::<Vec<_>>()),
-            scaling(&numbers(&self.args.scale_params).into_iter().take(rank).collect::<Vec<_>>()),
-        ]
-        .iter()
-        .fold(IDENTITY_AFFINE, |product, step| multiply(&product, step)))
+        let args = &self.args;
+        Ok(composed(
+            rank,
+            &numbers(&args.rotate_params),
+            &numbers(&args.shear_params),
+            &numbers(&args.translate_params),
+            &numbers(&args.scale_params),
+        ))
     }
+}
+
+/// Rotation · shear · shift · scale. Parameters that are missing do nothing: a single scale or shift is for the first axis,
+/// as in MONAI.
+pub(super) fn composed(rank: usize, rotate: &[f64], shears: &[f64], translate: &[f64], scale: &[f64]) -> Affine {
+    [
+        rotation(rank, rotate),
+        shear(rank, shears),
+        translation(&translate[..translate.len().min(rank)]),
+        scaling(&scale[..scale.len().min(rank)]),
+    ]
+    .iter()
+    .fold(IDENTITY_AFFINE, |product, step| multiply(&product, step))
 }
 
 impl Transform for Affined {

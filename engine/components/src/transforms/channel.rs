@@ -1,5 +1,5 @@
 //! Channel axes: `EnsureChannelFirstd`, `AddChanneld`, `AsChannelFirstd`, `AsChannelLastd`, `RepeatChanneld`,
-//! `SqueezeDimd`, `Transposed`.
+//! `RemoveRepeatedChanneld`, `SqueezeDimd`, `Transposed`.
 
 use byoc::{Component, Error, Image, Keys, OneOrMany, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
@@ -302,6 +302,48 @@ fn without_axis(affine: &byoc::Affine, axis: usize) -> byoc::Affine {
     out
 }
 
+/// Keeps one of each so many channels, the opposite of `RepeatChanneld`.
+///
+/// MONAI `RemoveRepeatedChanneld`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRepeatedChanneldArgs {
+    /// Keys of the images.
+    keys: Keys,
+    /// How often each channel is there.
+    #[schemars(range(min = 1))]
+    repeats: i64,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`RemoveRepeatedChanneldArgs`].
+pub struct RemoveRepeatedChanneld(RemoveRepeatedChanneldArgs);
+
+impl Component for RemoveRepeatedChanneld {
+    type Args = RemoveRepeatedChanneldArgs;
+
+    fn new(args: RemoveRepeatedChanneldArgs) -> Result<Self> {
+        if args.repeats < 1 {
+            return Err(Error::invalid_argument(format!("`repeats` is {}, but must be at least 1", args.repeats)));
+        }
+        Ok(Self(args))
+    }
+}
+
+impl Transform for RemoveRepeatedChanneld {
+    fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
+        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
+            let channels = tensor.size().first().copied().unwrap_or(0);
+            if channels < 2 {
+                return Err(Error::data(format!("it has {channels} channels; at least 2 are expected")));
+            }
+            Ok(tensor.f_slice(0, 0, channels, self.0.repeats)?.f_contiguous()?)
+        })
+    }
+}
+
 /// Reorders all axes, channels included.
 ///
 /// MONAI `Transposed`; the affine stays as it is.
@@ -338,5 +380,6 @@ impl Transform for Transposed {
 }
 
 byoc::register! {
-    transforms: [EnsureChannelFirstd, AddChanneld, AsChannelFirstd, AsChannelLastd, RepeatChanneld, SqueezeDimd, Transposed],
+    transforms: [EnsureChannelFirstd, AddChanneld, AsChannelFirstd, AsChannelLastd, RepeatChanneld, RemoveRepeatedChanneld,
+        SqueezeDimd, Transposed],
 }

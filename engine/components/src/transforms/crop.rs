@@ -1,10 +1,10 @@
-//! Crops at given places: `SpatialCropd`, `CenterSpatialCropd`, `CenterScaleCropd`, `RandSpatialCropd`.
+//! Crops at given places: `SpatialCropd`, `CenterSpatialCropd`, `CenterScaleCropd`.
 
 use byoc::{Component, Error, Image, Keys, OneOrMany, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::common::{default, map_images, present, sizes_or, spatial_shape};
+use super::common::{map_images, sizes_or, spatial_shape};
 use super::geometry::{Operation, crop, record};
 
 /// Crops from a start voxel to an end voxel, cut to the image, and records it.
@@ -186,81 +186,4 @@ impl Transform for CenterScaleCropd {
     }
 }
 
-/// Crops images at a random place.
-///
-/// All keys alike. MONAI `RandSpatialCropd`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RandSpatialCropdArgs {
-    /// Keys of the images.
-    keys: Keys,
-    /// Size of the crop, with `random_size` the smallest; for each axis or for all; 0 or -1 is the image's own.
-    roi_size: OneOrMany<i64>,
-    /// The largest size with `random_size`; the image's own if it is `null`.
-    #[serde(default)]
-    max_roi_size: Option<OneOrMany<i64>>,
-    /// Whether the place is random; else it is the middle.
-    #[serde(default = "default::yes")]
-    random_center: bool,
-    /// Whether the size is random.
-    #[serde(default)]
-    random_size: bool,
-    /// Accepts that a key is missing.
-    #[serde(default)]
-    allow_missing_keys: bool,
-}
-
-/// See [`RandSpatialCropdArgs`].
-pub struct RandSpatialCropd(RandSpatialCropdArgs);
-
-impl Component for RandSpatialCropd {
-    type Args = RandSpatialCropdArgs;
-
-    fn new(args: RandSpatialCropdArgs) -> Result<Self> {
-        Ok(Self(args))
-    }
-}
-
-impl Transform for RandSpatialCropd {
-    fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
-        let Self(args) = self;
-        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
-            return Ok(());
-        };
-        let shape = spatial_shape(sample.tensor(first)?)?;
-        let mut size = sizes_or(&args.roi_size, &shape, "roi_size")?;
-        if args.random_size {
-            let largest = match &args.max_roi_size {
-                Some(largest) => sizes_or(largest, &shape, "max_roi_size")?,
-                None => shape.clone(),
-            };
-            for (size, largest) in size.iter_mut().zip(largest) {
-                if *size > largest {
-                    return Err(Error::invalid_argument(format!(
-                        "`roi_size` {size} is larger than `max_roi_size` {largest}"
-                    )));
-                }
-                *size = random.integer(*size as i64, largest as i64 + 1) as usize;
-            }
-        }
-        let size: Vec<usize> = size.iter().zip(&shape).map(|(&size, &n)| size.min(n)).collect();
-        let (start, end) = if args.random_center {
-            let place = |(size, &n): (&usize, &usize)| {
-                let start = random.integer(0, (n - size) as i64 + 1);
-                (start, start + *size as i64)
-            };
-            size.iter().zip(&shape).map(place).unzip()
-        } else {
-            central(&shape, &size)
-        };
-        map_images(sample, &args.keys, args.allow_missing_keys, |_, image| {
-            crop_recorded(image, &start, &end, "RandSpatialCropd")
-        })
-    }
-
-    fn is_random(&self) -> bool {
-        true
-    }
-}
-
-byoc::register! { transforms: [SpatialCropd, CenterSpatialCropd, CenterScaleCropd, RandSpatialCropd] }
+byoc::register! { transforms: [SpatialCropd, CenterSpatialCropd, CenterScaleCropd] }

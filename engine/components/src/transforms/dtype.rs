@@ -1,4 +1,4 @@
-//! Dtypes and devices: `ToTensord`, `EnsureTyped`, `CastToTyped`, `ToNumpyd`.
+//! Dtypes and devices: `ToTensord`, `EnsureTyped`, `CastToTyped`, `ToNumpyd`, `ToDeviced`, `ToCupyd`, `ToPILd`.
 
 use byoc::{Component, Error, Keys, OneOrMany, Random, Result, Sample, Transform, Value};
 use schemars::JsonSchema;
@@ -64,7 +64,8 @@ fn to_tensor(
     let target = device_name.map(device).transpose()?;
     for (position, key) in present(sample, keys, allow_missing)? {
         if let Value::Json(json) = sample.get(key)? {
-            if json.is_array() && !wrap_sequence {
+            // texts stay what they are, also in a batch of them, as the clicks of Deepgrow are
+            if is_text(json) || (json.is_array() && !wrap_sequence) {
                 continue;
             }
             let tensor = tensor_of(json)
@@ -78,6 +79,15 @@ fn to_tensor(
         sample.set_tensor(key, tensor)?;
     }
     Ok(())
+}
+
+/// Whether a value is a text or a list of texts.
+fn is_text(json: &Json) -> bool {
+    match json {
+        Json::String(_) => true,
+        Json::Array(list) => !list.is_empty() && list.iter().all(is_text),
+        _ => false,
+    }
 }
 
 /// Numbers and rectangular lists of them: int64 if all are whole, else float32.
@@ -249,4 +259,113 @@ impl Transform for ToNumpyd {
     }
 }
 
-byoc::register! { transforms: [ToTensord, EnsureTyped, CastToTyped, ToNumpyd] }
+/// Moves tensors to a device.
+///
+/// MONAI `ToDeviced`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToDevicedArgs {
+    /// Keys of the tensors.
+    keys: Keys,
+    /// The device: `cpu`, `cuda:0`.
+    device: String,
+    /// For compatibility: a copy waits for what it copies.
+    #[serde(default, rename = "non_blocking")]
+    _non_blocking: bool,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`ToDevicedArgs`].
+pub struct ToDeviced(ToDevicedArgs);
+
+impl Component for ToDeviced {
+    type Args = ToDevicedArgs;
+
+    fn new(args: ToDevicedArgs) -> Result<Self> {
+        device(&args.device)?;
+        Ok(Self(args))
+    }
+}
+
+impl Transform for ToDeviced {
+    fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
+        let target = device(&self.0.device)?;
+        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| Ok(tensor.f_to_device(target)?))
+    }
+}
+
+/// Moves tensors to the GPU, where MONAI would make arrays of `CuPy` of them; without a GPU they stay where they are.
+///
+/// MONAI `ToCupyd`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToCupydArgs {
+    /// Keys of the tensors.
+    keys: Keys,
+    /// The dtype; unchanged if it is `null`.
+    #[serde(default)]
+    dtype: Option<Dtype>,
+    /// Whether a list becomes one tensor.
+    #[serde(default = "default::yes")]
+    wrap_sequence: bool,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`ToCupydArgs`].
+pub struct ToCupyd(ToCupydArgs);
+
+impl Component for ToCupyd {
+    type Args = ToCupydArgs;
+
+    fn new(args: ToCupydArgs) -> Result<Self> {
+        Ok(Self(args))
+    }
+}
+
+impl Transform for ToCupyd {
+    fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
+        let Self(args) = self;
+        let dtypes = vec![args.dtype; args.keys.len()];
+        let target = tch::Cuda::is_available().then_some("cuda");
+        to_tensor(sample, &args.keys, args.allow_missing_keys, &dtypes, target, args.wrap_sequence)
+    }
+}
+
+/// Leaves tensors as they are, where MONAI would make pictures of PIL of them for torchvision.
+///
+/// `TorchVisiond` takes tensors here. MONAI `ToPILd`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToPILdArgs {
+    /// Keys of the tensors.
+    keys: Keys,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`ToPILdArgs`].
+pub struct ToPILd(ToPILdArgs);
+
+impl Component for ToPILd {
+    type Args = ToPILdArgs;
+
+    fn new(args: ToPILdArgs) -> Result<Self> {
+        Ok(Self(args))
+    }
+}
+
+impl Transform for ToPILd {
+    fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
+        for (_, key) in present(sample, &self.0.keys, self.0.allow_missing_keys)? {
+            sample.tensor(key)?;
+        }
+        Ok(())
+    }
+}
+
+byoc::register! { transforms: [ToTensord, EnsureTyped, CastToTyped, ToNumpyd, ToDeviced, ToCupyd, ToPILd] }

@@ -1,10 +1,10 @@
-//! Mirrored images: `Flipd`, `RandFlipd`.
+//! Mirrored images: `Flipd`, `RandFlipd`, `RandAxisFlipd`.
 
 use byoc::{Component, Keys, OneOrMany, Random, Result, Sample, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::common::{default, map_images, probability, spatial_shape};
+use super::common::{default, map_images, present, probability, spatial_shape};
 use super::geometry::{Operation, flip, record, spatial_axes};
 
 /// Reverses spatial axes.
@@ -101,4 +101,52 @@ impl Transform for RandFlipd {
     }
 }
 
-byoc::register! { transforms: [Flipd, RandFlipd] }
+/// Reverses a random spatial axis, or none.
+///
+/// All keys alike. MONAI `RandAxisFlipd`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandAxisFlipdArgs {
+    /// Keys of the images.
+    keys: Keys,
+    /// Probability that it does anything.
+    #[serde(default = "default::tenth")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    prob: f64,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`RandAxisFlipdArgs`].
+pub struct RandAxisFlipd(RandAxisFlipdArgs);
+
+impl Component for RandAxisFlipd {
+    type Args = RandAxisFlipdArgs;
+
+    fn new(args: RandAxisFlipdArgs) -> Result<Self> {
+        probability(args.prob)?;
+        Ok(Self(args))
+    }
+}
+
+impl Transform for RandAxisFlipd {
+    fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
+        let Self(args) = self;
+        if !random.chance(args.prob) {
+            return Ok(());
+        }
+        let Some((_, first)) = present(sample, &args.keys, args.allow_missing_keys)?.first().copied() else {
+            return Ok(());
+        };
+        let rank = spatial_shape(sample.tensor(first)?)?.len();
+        let axis = OneOrMany::One(random.integer(0, rank as i64));
+        flip_all(sample, &args.keys, args.allow_missing_keys, Some(&axis), "RandAxisFlipd")
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+}
+
+byoc::register! { transforms: [Flipd, RandFlipd, RandAxisFlipd] }

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::common::{default, map_tensors, probability, spatial_shape};
+use super::geometry::{PadMode, pad_axis};
 
-/// How the weights of a Gaussian are computed, up to 4 standard deviations.
+/// How the weights of a Gaussian are computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -21,9 +22,12 @@ pub enum Approximation {
     Scalespace,
 }
 
-/// Weights along one axis, from -tail to tail: an odd number of them, float32.
-pub(super) fn weights(sigma: f64, approximation: Approximation) -> Result<Tensor> {
-    let tail = ((sigma.abs() * 4.0).max(0.5) + 0.5) as i64;
+/// Up to how many standard deviations there are weights.
+pub(super) const TRUNCATED: f64 = 4.0;
+
+/// Weights along one axis, up to `truncated` standard deviations on both sides: an odd number of them, float32.
+pub(super) fn weights(sigma: f64, approximation: Approximation, truncated: f64) -> Result<Tensor> {
+    let tail = ((sigma.abs() * truncated).max(0.5) + 0.5) as i64;
     let x = Tensor::f_arange_start(-tail, tail + 1, (Kind::Float, Device::Cpu))?;
     Ok(match approximation {
         Approximation::Erf => {
@@ -76,13 +80,18 @@ fn scaled_bessel(t: f64, last: usize) -> Vec<f64> {
 
 /// A (C, spatial…) tensor smoothed with these standard deviations, axis by axis, as float32. Zeros lie outside.
 pub(super) fn smooth(tensor: &Tensor, sigma: &[f64], approximation: Approximation) -> Result<Tensor> {
-    let weights = sigma.iter().map(|&sigma| weights(sigma, approximation)).collect::<Result<Vec<_>>>()?;
+    let weights = sigma.iter().map(|&sigma| weights(sigma, approximation, TRUNCATED)).collect::<Result<Vec<_>>>()?;
     filter_axes(tensor, &weights)
 }
 
 /// A (C, spatial…) tensor filtered along each spatial axis with weights of its own, an odd number of them; float32, zeros
 /// outside.
 pub(super) fn filter_axes(tensor: &Tensor, weights: &[Tensor]) -> Result<Tensor> {
+    filter_axes_padded(tensor, weights, PadMode::Constant)
+}
+
+/// [`filter_axes`] with something else outside.
+pub(super) fn filter_axes_padded(tensor: &Tensor, weights: &[Tensor], outside: PadMode) -> Result<Tensor> {
     let rank = spatial_shape(tensor)?.len();
     // channels as batch: each is filtered on its own
     let mut out = tensor.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
@@ -91,7 +100,12 @@ pub(super) fn filter_axes(tensor: &Tensor, weights: &[Tensor]) -> Result<Tensor>
         let mut shape = vec![1; rank + 2];
         shape[axis + 2] = length;
         let mut padding = vec![0; rank];
-        padding[axis] = length / 2;
+        if outside == PadMode::Constant {
+            padding[axis] = length / 2;
+        } else {
+            let n = out.size()[axis + 2];
+            out = pad_axis(&out, axis as i64 + 2, n, length / 2, length / 2, outside)?;
+        }
         let ones = vec![1; rank];
         let weights = weights.f_to_device(tensor.device())?.f_view(shape.as_slice())?;
         out = match rank {
@@ -214,7 +228,7 @@ byoc::register! { transforms: [GaussianSmoothd, RandGaussianSmoothd] }
 
 #[cfg(test)]
 mod tests {
-    use super::{Approximation, weights};
+    use super::{Approximation, TRUNCATED, weights};
 
     #[test]
     fn weights_are_those_of_monai() {
@@ -224,7 +238,7 @@ mod tests {
             (Approximation::Sampled, [0.30688, 0.22828, 0.09397, 0.02141, 0.00270, 0.00019]),
             (Approximation::Scalespace, [0.34174, 0.21862, 0.08302, 0.02211, 0.00451, 0.00075]),
         ] {
-            let all = Vec::<f32>::try_from(weights(1.3, approximation).unwrap()).unwrap();
+            let all = Vec::<f32>::try_from(weights(1.3, approximation, TRUNCATED).unwrap()).unwrap();
             assert_eq!(all.len(), 11);
             for (weight, expected) in all[5..].iter().zip(expected) {
                 assert!((f64::from(*weight) - expected).abs() < 1e-5, "{approximation:?}: {all:?}");

@@ -1,4 +1,4 @@
-//! Connected regions of labels: `KeepLargestConnectedComponentd`, `FillHolesd`.
+//! Connected regions of labels: `KeepLargestConnectedComponentd`, `FillHolesd`, `LargestCCd`.
 
 use std::collections::BTreeSet;
 
@@ -233,4 +233,63 @@ impl Transform for FillHolesd {
     }
 }
 
-byoc::register! { transforms: [KeepLargestConnectedComponentd, FillHolesd] }
+/// Keeps only the largest connected region of what is not 0, of all channels together.
+///
+/// `LargestCCd` of Clara's AIAA.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LargestCCdArgs {
+    /// Keys of the labels.
+    keys: Keys,
+    /// Whether the label has a channel axis; told from the number of axes if it is `null`, 4 of which have one.
+    #[serde(default)]
+    has_channel: Option<bool>,
+    /// Accepts that a key is missing.
+    #[serde(default)]
+    allow_missing_keys: bool,
+}
+
+/// See [`LargestCCdArgs`].
+pub struct LargestCCd(LargestCCdArgs);
+
+impl Component for LargestCCd {
+    type Args = LargestCCdArgs;
+
+    fn new(args: LargestCCdArgs) -> Result<Self> {
+        Ok(Self(args))
+    }
+}
+
+impl LargestCCd {
+    fn keep(&self, tensor: &Tensor) -> Result<Tensor> {
+        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+        let has_channel = self.0.has_channel.unwrap_or(shape.len() == 4);
+        let spatial = if has_channel { shape.get(1..).unwrap_or_default() } else { &shape[..] };
+        if !(1..=3).contains(&spatial.len()) {
+            return Err(Error::data(format!("a tensor of shape {shape:?} is no label")));
+        }
+        let voxels: usize = spatial.iter().product::<usize>().max(1);
+        let values = float_values(tensor)?;
+        let values = view::slice::<f32>(&values)?;
+        let mask: Vec<bool> = (0..voxels.min(values.len()))
+            .map(|index| values.iter().skip(index).step_by(voxels).any(|&value| value != 0.0))
+            .collect();
+        let found = label_components(&mask, spatial, spatial.len());
+        let largest = (1..found.sizes.len()).max_by_key(|&component| found.sizes[component]).unwrap_or(0) as u32;
+        let kept: Vec<f32> = values
+            .iter()
+            .enumerate()
+            .map(|(index, &value)| if found.labels[index % voxels] == largest { value } else { 0.0 })
+            .collect();
+        let kept = Tensor::from_slice(&kept).f_view(tensor.size().as_slice())?;
+        Ok(kept.f_to_kind(tensor.kind())?.f_to_device(tensor.device())?)
+    }
+}
+
+impl Transform for LargestCCd {
+    fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
+        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| self.keep(tensor))
+    }
+}
+
+byoc::register! { transforms: [KeepLargestConnectedComponentd, FillHolesd, LargestCCd] }

@@ -10,6 +10,7 @@ use torch_ext::view;
 
 use super::common::{default, float_values, image_of, present, sizes_or, spatial_shape};
 use super::geometry::{Operation, crop, record};
+use super::rand_crop_by_class::unravel;
 
 /// Crops at random places whose centres are foreground or background of a label.
 ///
@@ -167,7 +168,7 @@ impl Transform for RandCropByPosNegLabeld {
 
 /// First voxel of a crop around a centre: the centre is moved inwards until the crop fits (MONAI's
 /// `correct_crop_centers`).
-fn first_voxel(centre: usize, size: usize, n: usize) -> usize {
+pub(super) fn first_voxel(centre: usize, size: usize, n: usize) -> usize {
     let low = size / 2;
     // the end is exclusive: the last centre for which size - size / 2 voxels from it on are inside
     let high = (n + 1 - size.div_ceil(2)).max(low + 1);
@@ -313,6 +314,9 @@ pub struct FgBgToIndicesdArgs {
     /// See `image_key`.
     #[serde(default)]
     image_threshold: f64,
+    /// The shape to express the indices in: each becomes one number for each axis.
+    #[serde(default)]
+    output_shape: Option<Vec<i64>>,
     /// Accepts that a key is missing.
     #[serde(default)]
     allow_missing_keys: bool,
@@ -333,6 +337,9 @@ impl Component for FgBgToIndicesd {
     type Args = FgBgToIndicesdArgs;
 
     fn new(args: FgBgToIndicesdArgs) -> Result<Self> {
+        if args.output_shape.as_ref().is_some_and(|shape| shape.iter().any(|&n| n < 1)) {
+            return Err(Error::invalid_argument("the sizes of `output_shape` must be positive"));
+        }
         Ok(Self(args))
     }
 }
@@ -350,7 +357,14 @@ impl Transform for FgBgToIndicesd {
                 let indices: Vec<i64> =
                     (0..set.bits.len() * 8).filter(|i| set.bits[i / 8] >> (i % 8) & 1 == 1).map(|i| i as i64).collect();
                 let length = indices.len() as i64;
-                sample.insert(format!("{key}{postfix}"), view::from_vec(indices, &[length]));
+                let indices = match &args.output_shape {
+                    None => view::from_vec(indices, &[length]),
+                    Some(shape) => {
+                        let places: Vec<i64> = indices.iter().flat_map(|&index| unravel(index, shape)).collect();
+                        view::from_vec(places, &[length, shape.len() as i64])
+                    }
+                };
+                sample.insert(format!("{key}{postfix}"), indices);
             }
         }
         Ok(())

@@ -280,7 +280,7 @@ impl ScaleIntensityRangePercentilesd {
 }
 
 /// The value below which `percent` of the values lie, between two values linearly (numpy's default).
-fn percentile(values: &mut [f32], percent: f64) -> f64 {
+pub(super) fn percentile(values: &mut [f32], percent: f64) -> f64 {
     let position = percent / 100.0 * (values.len() - 1) as f64;
     let index = position.floor() as usize;
     let (_, &mut low, above) = values.select_nth_unstable_by(index, f32::total_cmp);

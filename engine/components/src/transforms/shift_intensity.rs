@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 use super::common::{Dtype, cast, default, float_values, map_tensors, map_values, present, probability, range};
+use super::metadata::{dictionaries, field};
 use super::normalize_intensity::statistics;
 
 /// Adds a random number to all voxels.
@@ -32,18 +33,52 @@ pub struct RandShiftIntensitydArgs {
     /// For compatibility; images are float32.
     #[serde(default, rename = "safe")]
     _safe: bool,
-    /// For compatibility: metadata travel with the image.
-    #[serde(default, rename = "meta_keys")]
-    _meta_keys: Option<Keys>,
-    /// For compatibility: metadata travel with the image.
-    #[serde(default, rename = "meta_key_postfix")]
-    _meta_key_postfix: Option<OneOrMany<String>>,
+    /// Names of numbers in the metadata that the offset is multiplied by, for each key or for all.
+    #[serde(default)]
+    factor_key: OneOrMany<Option<String>>,
+    /// Keys of metadata items, where a sample has them; else metadata travel with the image.
+    #[serde(default)]
+    meta_keys: Option<Keys>,
+    /// What such keys end with.
+    #[serde(default)]
+    meta_key_postfix: Option<OneOrMany<String>>,
+}
+
+/// Numbers in the metadata of each key that an offset is multiplied by.
+struct Factors {
+    names: Vec<Option<String>>,
+    dictionaries: Vec<String>,
+}
+
+impl Factors {
+    fn new(
+        keys: &Keys,
+        names: &OneOrMany<Option<String>>,
+        meta_keys: Option<&Keys>,
+        postfix: Option<&OneOrMany<String>>,
+    ) -> Result<Self> {
+        let dictionaries = dictionaries(&keys.0, meta_keys, postfix)?;
+        Ok(Self { names: names.repeat(keys.len(), "factor_key")?, dictionaries })
+    }
+
+    /// For each key; 1 where the metadata have no such number.
+    fn of(&self, sample: &Sample, keys: &Keys) -> Vec<f64> {
+        let parts = keys.iter().zip(self.names.iter().zip(&self.dictionaries));
+        parts
+            .map(|(key, (name, dictionary))| {
+                let name = name.as_deref()?;
+                field(sample, key, dictionary, name)?.as_f64()
+            })
+            .map(|factor| factor.unwrap_or(1.0))
+            .collect()
+    }
 }
 
 /// See [`RandShiftIntensitydArgs`].
 pub struct RandShiftIntensityd {
     args: RandShiftIntensitydArgs,
     range: (f64, f64),
+    factors: Factors,
 }
 
 impl Component for RandShiftIntensityd {
@@ -52,7 +87,9 @@ impl Component for RandShiftIntensityd {
     fn new(args: RandShiftIntensitydArgs) -> Result<Self> {
         probability(args.prob)?;
         let range = range("offsets", &args.offsets)?;
-        Ok(Self { args, range })
+        let meta_keys = args.meta_keys.as_ref();
+        let factors = Factors::new(&args.keys, &args.factor_key, meta_keys, args.meta_key_postfix.as_ref())?;
+        Ok(Self { args, range, factors })
     }
 }
 
@@ -83,14 +120,18 @@ fn per_channel(numbers: &[f64], like: &Tensor) -> Result<Tensor> {
 
 impl Transform for RandShiftIntensityd {
     fn apply(&self, sample: &mut Sample, random: &mut Random) -> Result<()> {
-        let Self { args, range } = self;
+        let Self { args, range, factors } = self;
         if !random.chance(args.prob) {
             return Ok(());
         }
         let offsets = draw(sample, &args.keys, args.allow_missing_keys, args.channel_wise, *range, random)?;
-        map_tensors(sample, &args.keys, args.allow_missing_keys, |_, tensor| match offsets[..] {
-            [offset] => map_values(tensor, |value| value + offset as f32),
-            _ => Ok(tensor.f_add(&per_channel(&offsets, tensor)?)?),
+        let factors = factors.of(sample, &args.keys);
+        map_tensors(sample, &args.keys, args.allow_missing_keys, |position, tensor| {
+            let offsets: Vec<f64> = offsets.iter().map(|offset| offset * factors[position]).collect();
+            match offsets[..] {
+                [offset] => map_values(tensor, |value| value + offset as f32),
+                _ => Ok(tensor.f_add(&per_channel(&offsets, tensor)?)?),
+            }
         })
     }
 
@@ -168,26 +209,45 @@ pub struct ShiftIntensitydArgs {
     keys: Keys,
     /// The number.
     offset: f64,
+    /// For compatibility; images are float32.
+    #[serde(default, rename = "safe")]
+    _safe: bool,
+    /// Names of numbers in the metadata that the offset is multiplied by, for each key or for all.
+    #[serde(default)]
+    factor_key: OneOrMany<Option<String>>,
+    /// Keys of metadata items, where a sample has them; else metadata travel with the image.
+    #[serde(default)]
+    meta_keys: Option<Keys>,
+    /// What such keys end with.
+    #[serde(default)]
+    meta_key_postfix: Option<OneOrMany<String>>,
     /// Accepts that a key is missing.
     #[serde(default)]
     allow_missing_keys: bool,
 }
 
 /// See [`ShiftIntensitydArgs`].
-pub struct ShiftIntensityd(ShiftIntensitydArgs);
+pub struct ShiftIntensityd {
+    args: ShiftIntensitydArgs,
+    factors: Factors,
+}
 
 impl Component for ShiftIntensityd {
     type Args = ShiftIntensitydArgs;
 
     fn new(args: ShiftIntensitydArgs) -> Result<Self> {
-        Ok(Self(args))
+        let meta_keys = args.meta_keys.as_ref();
+        let factors = Factors::new(&args.keys, &args.factor_key, meta_keys, args.meta_key_postfix.as_ref())?;
+        Ok(Self { args, factors })
     }
 }
 
 impl Transform for ShiftIntensityd {
     fn apply(&self, sample: &mut Sample, _: &mut Random) -> Result<()> {
-        map_tensors(sample, &self.0.keys, self.0.allow_missing_keys, |_, tensor| {
-            Ok(tensor.f_add_scalar(self.0.offset)?.f_to_kind(tensor.kind())?)
+        let Self { args, factors } = self;
+        let factors = factors.of(sample, &args.keys);
+        map_tensors(sample, &args.keys, args.allow_missing_keys, |position, tensor| {
+            Ok(tensor.f_add_scalar(args.offset * factors[position])?.f_to_kind(tensor.kind())?)
         })
     }
 }

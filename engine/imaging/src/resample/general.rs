@@ -16,6 +16,24 @@ pub(super) fn resample<T: Sample>(
     options: Options,
     target: &mut [T],
 ) {
+    let position = |[x, y, z]: [usize; 3]| {
+        std::array::from_fn(|axis| {
+            let m = &matrix[axis];
+            m[0] * x as f64 + m[1] * y as f64 + m[2] * z as f64 + m[3]
+        })
+    };
+    resample_at(source, source_shape, target_shape, options, position, target);
+}
+
+/// The source at a position for each output voxel.
+pub(super) fn resample_at<T: Sample>(
+    source: &[T],
+    source_shape: [usize; 3],
+    target_shape: [usize; 3],
+    options: Options,
+    position: impl Fn([usize; 3]) -> [f64; 3] + Sync,
+    target: &mut [T],
+) {
     let [_, rows, columns] = target_shape;
     let grid = Grid { source, shape: source_shape, options };
     target.par_chunks_mut(columns * BLOCK.min(rows)).enumerate().for_each(|(block, out)| {
@@ -23,11 +41,7 @@ pub(super) fn resample<T: Sample>(
         for (row, out) in out.chunks_exact_mut(columns).enumerate() {
             let (x, y) = ((first + row) / rows, (first + row) % rows);
             for (z, value) in out.iter_mut().enumerate() {
-                let position = std::array::from_fn(|axis| {
-                    let m = &matrix[axis];
-                    m[0] * x as f64 + m[1] * y as f64 + m[2] * z as f64 + m[3]
-                });
-                *value = grid.at(position);
+                *value = grid.at(position([x, y, z]));
             }
         }
     });

@@ -105,17 +105,7 @@ pub fn resample<T: Sample>(
     options: Options,
     target: &mut [T],
 ) -> Result<()> {
-    let volume = |shape: [usize; 3]| shape.iter().product::<usize>();
-    if volume(source_shape) != source.len() || volume(target_shape) != target.len() {
-        let message = format!(
-            "shapes {source_shape:?} and {target_shape:?} do not fit {} and {} voxels",
-            source.len(),
-            target.len()
-        );
-        return Err(Error::Geometry(message));
-    }
-    if source.is_empty() || target.is_empty() {
-        target.fill(T::default());
+    if !has_voxels(source, source_shape, target_shape, target)? {
         return Ok(());
     }
     let aligned = (0..3).all(|row| {
@@ -132,6 +122,46 @@ pub fn resample<T: Sample>(
         separable::resample(source, source_shape, &tables, target_shape, options.interpolation, target);
     } else {
         general::resample(source, source_shape, matrix, target_shape, options, target);
+    }
+    Ok(())
+}
+
+/// Whether there is anything to compute; an error if slices and shapes do not fit each other.
+fn has_voxels<T: Sample>(
+    source: &[T],
+    source_shape: [usize; 3],
+    target_shape: [usize; 3],
+    target: &mut [T],
+) -> Result<bool> {
+    let volume = |shape: [usize; 3]| shape.iter().product::<usize>();
+    if volume(source_shape) != source.len() || volume(target_shape) != target.len() {
+        let message = format!(
+            "shapes {source_shape:?} and {target_shape:?} do not fit {} and {} voxels",
+            source.len(),
+            target.len()
+        );
+        return Err(Error::Geometry(message));
+    }
+    if source.is_empty() || target.is_empty() {
+        target.fill(T::default());
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Resamples `source` (C order) at any positions: `position` gives the one among the source voxels for an output voxel.
+///
+/// Shapes as in [`resample`].
+pub fn resample_at<T: Sample>(
+    source: &[T],
+    source_shape: [usize; 3],
+    target_shape: [usize; 3],
+    options: Options,
+    position: impl Fn([usize; 3]) -> [f64; 3] + Sync,
+    target: &mut [T],
+) -> Result<()> {
+    if has_voxels(source, source_shape, target_shape, target)? {
+        general::resample_at(source, source_shape, target_shape, options, position, target);
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guidance::Guidance;
-use super::metadata::{dictionaries, note};
 use crate::transforms::common::{default, image_of, present, spatial_shape};
 use crate::transforms::crop::{around, crop_recorded};
 use crate::transforms::crop_foreground::foreground_box;
+use crate::transforms::metadata::{dictionaries, note};
 
 /// Under which names the metadata keep where a crop was.
 #[derive(Clone)]

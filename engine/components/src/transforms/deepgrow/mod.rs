@@ -8,7 +8,6 @@
 
 mod click;
 mod guidance;
-mod metadata;
 
 pub mod crop;
 pub mod discrepancy;

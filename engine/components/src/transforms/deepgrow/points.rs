@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::guidance::{Guidance, index_of, points_of};
-use super::metadata;
 use crate::transforms::common::default;
+use crate::transforms::metadata;
 
 /// A point times a factor for each axis, cut towards zero.
 fn scaled(point: &[i64], factors: &[f64]) -> Vec<i64> {

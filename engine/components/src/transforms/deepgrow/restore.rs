@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 
-use super::metadata::{dictionaries, field, note, required};
 use crate::transforms::common::{default, image_of, present};
 use crate::transforms::geometry::{ResizeMode, resize};
+use crate::transforms::metadata::{dictionaries, field, note, required};
 
 /// Undoes resizing, crop, voxel spacing and the choice of a slice on a prediction, in this order.
 ///

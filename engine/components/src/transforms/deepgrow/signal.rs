@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::view;
 
 use super::guidance::{Guidance, items};
-use crate::transforms::gaussian::{Approximation, weights};
+use crate::transforms::gaussian::{Approximation, TRUNCATED, weights};
 
 /// Adds a channel for each list of clicks: a Gaussian around each of them, scaled to 0 … 1.
 ///
@@ -63,7 +63,7 @@ impl Component for AddGuidanceSignald {
         if args.sigma < 0.0 || args.number_intensity_ch < 0 {
             return Err(Error::invalid_argument("`sigma` and `number_intensity_ch` must not be negative"));
         }
-        let weights = Vec::try_from(weights(args.sigma, Approximation::Erf)?)?;
+        let weights = Vec::try_from(weights(args.sigma, Approximation::Erf, TRUNCATED)?)?;
         Ok(Self { args, weights })
     }
 }

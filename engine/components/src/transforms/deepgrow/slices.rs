@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 
 use super::guidance::Guidance;
-use super::metadata::{dictionaries, note};
 use crate::transforms::common::present;
+use crate::transforms::metadata::{dictionaries, note};
 
 /// Lists the slices in which a label marks anything.
 ///

@@ -105,7 +105,15 @@ pub(in crate::transforms) fn pad(
     Ok(Image { tensor, affine: affine::multiply(&image.affine, &affine::translation(&shift)), ..image })
 }
 
-fn pad_axis(tensor: &Tensor, dim: i64, n: i64, before: i64, after: i64, mode: PadMode) -> Result<Tensor> {
+/// A tensor with a margin along one axis of size `n`, by any mode but `constant`.
+pub(in crate::transforms) fn pad_axis(
+    tensor: &Tensor,
+    dim: i64,
+    n: i64,
+    before: i64,
+    after: i64,
+    mode: PadMode,
+) -> Result<Tensor> {
     if before + after == 0 {
         return Ok(tensor.shallow_clone());
     }

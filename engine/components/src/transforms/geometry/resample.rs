@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use torch_ext::view;
 
-use crate::transforms::common::{GridMode, GridPadding, full_shape, spatial_shape};
+use crate::transforms::common::{GridMode, GridPadding, float_values, full_shape, spatial_shape};
 
 /// How a grid is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,39 @@ pub(in crate::transforms) fn warp(image: Image, matrix: &Affine, shape: &[usize]
     Ok(Image { tensor, affine: affine::multiply(&image.affine, matrix), ..image })
 }
 
+/// Sizes of one to three axes as the last of three; those that are missing are 1.
+pub(in crate::transforms) fn cube(shape: &[usize]) -> [usize; 3] {
+    std::array::from_fn(|axis| (axis + shape.len()).checked_sub(3).map_or(1, |axis| shape[axis]))
+}
+
+/// A tensor sampled at any positions, as float32: `position` takes the index of an output voxel to a position among the
+/// image's voxels, both with three axes of which the last ones are the image's.
+pub(in crate::transforms) fn sample_at(
+    tensor: &Tensor,
+    shape: &[usize],
+    sampling: Sampling,
+    position: impl Fn([usize; 3]) -> [f64; 3] + Sync,
+) -> Result<Tensor> {
+    let (from, to) = (cube(&spatial_shape(tensor)?), cube(shape));
+    let source = float_values(tensor)?;
+    let (source_voxels, voxels): (usize, usize) = (from.iter().product(), to.iter().product());
+    let values = view::slice::<f32>(&source)?;
+    let mut outcome = Ok(());
+    let out = view::build::<f32>(&full_shape(source.size()[0], shape), |out| {
+        if source_voxels == 0 || voxels == 0 {
+            out.fill(0.0);
+            return;
+        }
+        for (values, out) in values.chunks_exact(source_voxels).zip(out.chunks_exact_mut(voxels)) {
+            if outcome.is_ok() {
+                outcome = resample::resample_at(values, from, to, sampling.options(), &position, out);
+            }
+        }
+    });
+    outcome.map_err(|error| Error::data(error.to_string()))?;
+    Ok(out.f_to_device(tensor.device())?)
+}
+
 fn sample(
     tensor: &Tensor,
     source_shape: &[usize],
@@ -69,9 +102,6 @@ fn sample(
         tensor.f_to_device(Device::Cpu)?.f_to_kind(if exact { Kind::Double } else { Kind::Float })?.f_contiguous()?;
     let rank = source_shape.len();
     let matrix = resample::embed(matrix, rank);
-    let cube = |shape: &[usize]| -> [usize; 3] {
-        std::array::from_fn(|axis| (axis + rank).checked_sub(3).map_or(1, |axis| shape[axis]))
-    };
     let (from, to) = (cube(source_shape), cube(shape));
     let (source_voxels, voxels): (usize, usize) = (from.iter().product(), to.iter().product());
     let size = full_shape(source.size()[0], shape);

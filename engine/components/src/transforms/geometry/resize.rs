@@ -43,7 +43,13 @@ pub(in crate::transforms) fn resize(
     Ok(Image { tensor, affine: affine::multiply(&image.affine, &matrix), ..image })
 }
 
-fn interpolate(tensor: &Tensor, shape: &[usize], mode: ResizeMode, align_corners: Option<bool>) -> Result<Tensor> {
+/// A (C, spatial…) float tensor in another size.
+pub(in crate::transforms) fn interpolate(
+    tensor: &Tensor,
+    shape: &[usize],
+    mode: ResizeMode,
+    align_corners: Option<bool>,
+) -> Result<Tensor> {
     let batch = tensor.f_unsqueeze(0)?;
     let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     let corners = align_corners.unwrap_or(false);

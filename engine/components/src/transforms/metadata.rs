@@ -4,10 +4,10 @@ use byoc::{Error, Keys, OneOrMany, Result, Sample, Value};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::transforms::common::image_of;
+use super::common::image_of;
 
 /// The dictionaries' keys: as given, or each key with a postfix.
-pub(super) fn dictionaries(
+pub(in crate::transforms) fn dictionaries(
     keys: &[String],
     given: Option<&Keys>,
     postfix: Option<&OneOrMany<String>>,
@@ -24,7 +24,7 @@ pub(super) fn dictionaries(
 }
 
 /// A field of the metadata of `key`: from the item `dictionary` if there is one, else from the image.
-pub(super) fn field(sample: &Sample, key: &str, dictionary: &str, name: &str) -> Option<Json> {
+pub(in crate::transforms) fn field(sample: &Sample, key: &str, dictionary: &str, name: &str) -> Option<Json> {
     if let Ok(Json::Object(fields)) = sample.json(dictionary) {
         return fields.get(name).cloned();
     }
@@ -32,7 +32,12 @@ pub(super) fn field(sample: &Sample, key: &str, dictionary: &str, name: &str) ->
 }
 
 /// A field that must be there.
-pub(super) fn required<T: DeserializeOwned>(sample: &Sample, key: &str, dictionary: &str, name: &str) -> Result<T> {
+pub(in crate::transforms) fn required<T: DeserializeOwned>(
+    sample: &Sample,
+    key: &str,
+    dictionary: &str,
+    name: &str,
+) -> Result<T> {
     let value = field(sample, key, dictionary, name).ok_or_else(|| {
         Error::data(format!("the metadata of `{key}` have no `{name}`; the transform that notes it has to run before"))
     })?;
@@ -40,7 +45,12 @@ pub(super) fn required<T: DeserializeOwned>(sample: &Sample, key: &str, dictiona
 }
 
 /// Notes fields in the item `dictionary` if there is one, else with the image.
-pub(super) fn note(sample: &mut Sample, key: &str, dictionary: &str, fields: &[(&str, Json)]) -> Result<()> {
+pub(in crate::transforms) fn note(
+    sample: &mut Sample,
+    key: &str,
+    dictionary: &str,
+    fields: &[(&str, Json)],
+) -> Result<()> {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     if let Some(Value::Json(Json::Object(map))) =
         sample.contains(dictionary).then(|| sample.get_mut(dictionary)).transpose()?

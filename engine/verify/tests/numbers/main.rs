@@ -1,4 +1,4 @@
-//! Networks, losses and metrics without a reference case, and arguments that those leave out, against numbers of MONAI,
+//! Networks, losses, metrics and transforms without a reference case, and arguments that those leave out, against numbers of MONAI,
 //! PyTorch and ignite.
 //!
 //! `make.py` makes the tables `KIND.json` of the lists `KIND.jsonl`, with Python.
@@ -7,3 +7,4 @@ mod losses;
 mod metrics;
 mod networks;
 mod table;
+mod transforms;

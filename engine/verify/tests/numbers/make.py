@@ -1,10 +1,10 @@
 """Makes the tables of what MONAI, PyTorch and ignite compute, which the tests beside this file compare with.
 
-    python make.py networks|losses|metrics [NAME...]     all entries, or those of these components and the new ones
+    python make.py networks|losses|metrics|transforms [NAME...]     all entries, or those of these components and the new ones
 
 `KIND.jsonl` lists what to compute, `KIND.json` is the result. Weights and inputs follow from names and shapes as the fill
 rule of the reference cases has it, so the tables hold neither. Made with MONAI 1.6.1, PyTorch 2.11.0, torchvision 0.26.0
-and ignite 0.5.5 on a CPU.
+and ignite 0.5.5 on a CPU; some transforms of MONAI also need scipy and scikit-image.
 """
 
 import importlib
@@ -53,12 +53,19 @@ def fill(name, shape):
 
 
 def made(name, spec):
-    """An input: numbers from `low` to `high`, or so many `classes` from 0 on, `whole` if they are to be integers."""
+    """An input: numbers from `low` to `high`, or so many `classes` from 0 on, `whole` if they are to be integers; 1 above a
+    `threshold` of numbers from 0 to 1; or 0 but for some `marks`, each a value and where it is."""
     u = uniform(name, int(np.prod(spec["shape"])))
     low, high = spec.get("low", -1.0), spec.get("high", 1.0)
     v = np.floor(u * spec["classes"]) + spec.get("first", 0) if "classes" in spec else low + (high - low) * u
     if "signs" in spec:
         v = np.where(u < 0.5, -1.0, 1.0)
+    if "threshold" in spec:
+        v = np.where(u > spec["threshold"], 1.0, 0.0)
+    if "marks" in spec:
+        v = np.zeros(spec["shape"])
+        for value, *place in spec["marks"]:
+            v[tuple(place)] = value
     return torch.from_numpy(v.astype(np.int64 if spec.get("whole") else np.float32).reshape(spec["shape"]))
 
 
@@ -146,6 +153,43 @@ def metrics(case):
         value = value[0]
     value = torch.as_tensor(value, dtype=torch.float64)
     return {"value": value.tolist()}
+
+
+AFFINE = np.array([[0.9, 0.1, 0, -10], [-0.1, 1.1, 0.05, 5], [0, 0.02, 2, 20], [0, 0, 0, 1]])
+
+
+def transforms(case):
+    """A transform of a dictionary; what is random has one possible outcome."""
+    from monai.data import MetaTensor
+
+    # a frequency of a spectrum is a tuple, as an index is
+    args = {key: [tuple(v) if isinstance(v, list) else v for v in value] if key == "loc" else value
+            for key, value in case["args"].items()}
+    module, name = case["path"].rsplit(".", 1)
+    transform = getattr(importlib.import_module(module), name)(**args)
+    item = json.loads(json.dumps(case.get("json", {})))
+    for key, spec in case["inputs"].items():
+        value = made(key, spec)
+        axes = [0, 1, 2, 3] if value.dim() == 4 else [0, 1, 3]
+        item[key] = MetaTensor(value, affine=AFFINE[axes][:, axes]) if key in case.get("affine", []) else value
+    done = transform(item)
+    items = done if isinstance(done, list) else [done]
+    result = {"outputs": {}}
+    for key in case.get("collect", case["inputs"]):
+        values = [as_tensor(item[key]) for item in items]
+        result["outputs"][key] = summary(values[0] if len(values) == 1 else torch.stack(values))
+    if case.get("affine") and len(items) == 1:
+        result["affines"] = {key: items[0][key].affine.tolist() for key in case["affine"]}
+    if "meta" in case:
+        result["noted"] = {key: {name: float(items[0][f"{key}_meta_dict"][name]) for name in names}
+                           for key, names in case["meta"].items()}
+    return result
+
+
+def as_tensor(value):
+    if isinstance(value, (list, tuple)):
+        return torch.stack([as_tensor(item) for item in value])
+    return torch.as_tensor(value)
 
 
 def main():

@@ -23,11 +23,25 @@ pub(crate) struct Input {
     /// Integers.
     #[serde(default)]
     whole: bool,
+    /// 1 where a number from 0 to 1 is above it, else 0.
+    threshold: Option<f64>,
+    /// 0 but for these: each a value and where it is.
+    marks: Option<Vec<Vec<f64>>>,
 }
 
 impl Input {
     pub(crate) fn of_shape(shape: &[i64]) -> Self {
-        Self { shape: shape.to_vec(), low: None, high: None, classes: None, first: 0.0, signs: false, whole: false }
+        Self {
+            shape: shape.to_vec(),
+            low: None,
+            high: None,
+            classes: None,
+            first: 0.0,
+            signs: false,
+            whole: false,
+            threshold: None,
+            marks: None,
+        }
     }
 
     pub(crate) fn make(&self, name: &str) -> Tensor {
@@ -41,11 +55,29 @@ impl Input {
                 }
             }
             Some(classes) => (u * classes).floor() + self.first,
-            None => low + (high - low) * u,
+            None => match self.threshold {
+                Some(threshold) => f64::from(u8::from(u > threshold)),
+                None => low + (high - low) * u,
+            },
         };
+        if let Some(marks) = &self.marks {
+            return self.marked(marks);
+        }
         let values: Vec<f32> = uniform(name, self.shape.iter().product(), SEED).map(|u| value(u) as f32).collect();
         let tensor = Tensor::from_slice(&values).view(self.shape.as_slice());
         if self.whole { tensor.to_kind(Kind::Int64) } else { tensor }
+    }
+}
+
+impl Input {
+    fn marked(&self, marks: &[Vec<f64>]) -> Tensor {
+        let mut values = vec![0f32; self.shape.iter().product::<i64>() as usize];
+        for mark in marks {
+            let place = mark[1..].iter().zip(&self.shape);
+            let index = place.fold(0, |index, (&at, &n)| index * n as usize + at as usize);
+            values[index] = mark[0] as f32;
+        }
+        Tensor::from_slice(&values).view(self.shape.as_slice())
     }
 }
 

@@ -10,6 +10,7 @@ mod loader;
 mod plugins;
 mod published;
 mod reference_cases;
+mod reload;
 mod support;
 mod template;
 mod training;

@@ -120,6 +120,9 @@ impl Observer for Display<'_> {
                 self.printer.note(&line);
             }
             Progress::CheckpointSaved { path } => tracing::info!(path = %path.display(), "checkpoint saved"),
+            Progress::Reload { plugin, state, text } => {
+                self.printer.note(&format!("[watch] {plugin} {}: {}", state.name(), text.replace('\n', "\n        ")));
+            }
             Progress::DryRun { stage, detail } => self.printer.note(&format!("{stage:<20} {detail}")),
         }
     }

@@ -12,6 +12,7 @@ pub mod npy;
 pub mod orientation;
 pub mod region;
 pub mod resample;
+mod stored;
 mod transpose;
 
 pub use affine::Affine;

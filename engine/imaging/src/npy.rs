@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::nifti::Voxel;
+use crate::stored::{Stored, fill_row};
 use crate::transpose::from_file_order;
 use crate::{Error, Result};
 
@@ -65,35 +66,29 @@ impl Npy {
 
     /// The values in C order.
     pub fn fill<T: Voxel>(&self, out: &mut [T]) {
-        let big_endian = self.descriptor.starts_with('>');
-        macro_rules! convert {
-            ($type:ty, $from:ident, $wide:ty) => {{
-                const SIZE: usize = size_of::<$type>();
-                let data = &self.bytes[self.start..];
-                let read = |index: usize| {
-                    let mut bytes = [0; SIZE];
-                    bytes.copy_from_slice(&data[index * SIZE..][..SIZE]);
-                    let value = if big_endian { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
-                    T::$from(value as $wide)
-                };
-                if self.fortran_order {
-                    from_file_order(&self.shape, out, read);
-                } else {
-                    out.iter_mut().enumerate().for_each(|(index, value)| *value = read(index));
-                }
-            }};
-        }
         match &self.descriptor[1..] {
-            "i1" => convert!(i8, from_i64, i64),
-            "u2" => convert!(u16, from_i64, i64),
-            "i2" => convert!(i16, from_i64, i64),
-            "u4" => convert!(u32, from_i64, i64),
-            "i4" => convert!(i32, from_i64, i64),
-            "f4" => convert!(f32, from_f64, f64),
-            "u8" => convert!(u64, from_f64, f64),
-            "i8" => convert!(i64, from_i64, i64),
-            "f8" => convert!(f64, from_f64, f64),
-            _ => convert!(u8, from_i64, i64),
+            "i1" => self.fill_from::<i8, T>(out),
+            "u2" => self.fill_from::<u16, T>(out),
+            "i2" => self.fill_from::<i16, T>(out),
+            "u4" => self.fill_from::<u32, T>(out),
+            "i4" => self.fill_from::<i32, T>(out),
+            "f4" => self.fill_from::<f32, T>(out),
+            "u8" => self.fill_from::<u64, T>(out),
+            "i8" => self.fill_from::<i64, T>(out),
+            "f8" => self.fill_from::<f64, T>(out),
+            _ => self.fill_from::<u8, T>(out),
+        }
+    }
+
+    fn fill_from<S: Stored, T: Voxel>(&self, out: &mut [T]) {
+        let big_endian = self.descriptor.starts_with('>');
+        let data = &self.bytes[self.start..];
+        if self.fortran_order {
+            from_file_order(&self.shape, out, |start, row| {
+                fill_row(&data[start * S::SIZE..], big_endian, row, S::convert);
+            });
+        } else {
+            fill_row(data, big_endian, out, S::convert);
         }
     }
 }

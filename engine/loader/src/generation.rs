@@ -18,6 +18,8 @@ pub struct Generation {
     pub module: String,
     /// The file that was asked for; what is mapped is a private copy.
     pub file: PathBuf,
+    /// The private copy that is mapped.
+    pub staged: PathBuf,
     /// Identity of the build.
     pub sha256: String,
     /// 1 for the first build of a module in this process, then counting up.
@@ -42,6 +44,7 @@ impl Generation {
         let generation = Self {
             module: plugin.manifest.plugin.module.clone(),
             file: plugin.file.clone(),
+            staged,
             sha256: plugin.sha256.clone(),
             number,
             manifest: plugin.manifest.clone(),

@@ -22,6 +22,7 @@ mod registry;
 mod search;
 mod stage;
 mod suggest;
+mod watch;
 
 pub use cache::{CACHE_VARIABLE, folder as cache_folder};
 pub use error::{LoadCode, LoadError};
@@ -32,3 +33,4 @@ pub use open::check_host;
 pub use path::ComponentPath;
 pub use registry::{Entry, FindError, LoadReport, Origin, Registry};
 pub use search::{PLUGIN_PATH_VARIABLE, SearchRoots};
+pub use watch::{Sighting, Watcher};

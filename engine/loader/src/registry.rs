@@ -157,6 +157,14 @@ impl Registry {
         outcome
     }
 
+    /// Puts an earlier build of a file back into the place of the newer one.
+    pub fn reinstate(&mut self, generation: Arc<Generation>) {
+        match self.generations.iter_mut().find(|it| it.file == generation.file) {
+            Some(newer) => *newer = generation,
+            None => self.generations.push(generation),
+        }
+    }
+
     /// Every component: the built-in ones by name, then those of the plugins, newest generations only.
     pub fn entries(&self) -> Vec<Entry> {
         let plugins = self.plugins().iter().flat_map(|generation| {

@@ -90,6 +90,11 @@ impl Failure {
         self.exit_code == 130
     }
 
+    /// Whether a component panicked.
+    pub(crate) fn is_panic(&self) -> bool {
+        [byoc::ErrorCode::PANICKED, byoc::ErrorCode::POISONED].iter().any(|code| self.code == code.name())
+    }
+
     /// The kind of failure, in kebab case: `non-finite-loss`.
     pub fn code(&self) -> &str {
         &self.code

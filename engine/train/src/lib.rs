@@ -13,6 +13,7 @@ mod files;
 mod handlers;
 mod interrupt;
 mod observer;
+mod reload;
 mod request;
 mod run;
 mod run_log;
@@ -23,8 +24,8 @@ mod workflow;
 
 pub use failure::Failure;
 pub use interrupt::Interrupt;
-pub use observer::{Banner, Level, Observer, PluginUse, Progress, Silent};
-pub use request::{Resume, RunRequest};
+pub use observer::{Banner, Level, Observer, PluginUse, Progress, ReloadState, Silent};
+pub use request::{Resume, RunRequest, SafePoint, WatchRequest};
 pub use run_log::RunLog;
 pub use session::Session;
 pub use summary::Summary;

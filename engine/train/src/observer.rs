@@ -89,6 +89,9 @@ pub struct PluginUse {
     pub sha256: String,
     /// Which build of it in this process, from 1.
     pub generation: u64,
+    /// The private copy that is mapped.
+    #[serde(skip)]
+    pub staged: PathBuf,
 }
 
 /// Where a run stands.
@@ -163,6 +166,15 @@ pub enum Progress {
         /// The file.
         path: PathBuf,
     },
+    /// A plugin was rebuilt while the run goes on.
+    Reload {
+        /// Its module.
+        plugin: String,
+        /// How far the new build is.
+        state: ReloadState,
+        /// The facts, in words; the reason if it was rejected.
+        text: String,
+    },
     /// A stage of a dry run passed.
     DryRun {
         /// `training batch`, `prediction`, `loss` …
@@ -170,4 +182,33 @@ pub enum Progress {
         /// Shapes and dtypes: `image [8, 1, 96, 96, 96] f32 cpu`.
         detail: String,
     },
+}
+
+/// How far a rebuilt plugin is on its way into a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadState {
+    /// It is compiled.
+    Building,
+    /// It is inspected, and opened in a process of its own.
+    Checking,
+    /// It takes over at the next point where it may.
+    Waiting,
+    /// It is in use.
+    Active,
+    /// It is not used; the build in use goes on.
+    Rejected,
+}
+
+impl ReloadState {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Checking => "checking",
+            Self::Waiting => "waiting",
+            Self::Active => "active",
+            Self::Rejected => "rejected",
+        }
+    }
 }

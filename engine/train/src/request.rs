@@ -24,12 +24,33 @@ pub struct RunRequest {
     pub dry_run: bool,
     /// Fail instead of falling back to the CPU when the config wants a GPU.
     pub require_gpu: bool,
+    /// Let plugins that are rebuilt while the run goes on take over.
+    pub watch: Option<WatchRequest>,
     /// Write `train_stats.json` beside the checkpoints.
     pub write_train_stats: bool,
     /// The run folder, in place of the next free `run-NNNN`; must be empty or not exist.
     pub output: Option<PathBuf>,
     /// Where the run's log goes once its folder exists.
     pub log: RunLog,
+}
+
+/// How plugins are followed while a run goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WatchRequest {
+    /// When a new build takes over.
+    pub at: SafePoint,
+    /// Look at the files again and again: network file systems and some containers tell nothing.
+    pub poll: bool,
+}
+
+/// When components may be exchanged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SafePoint {
+    /// Between two epochs.
+    #[default]
+    Epoch,
+    /// Between two steps; plugins whose transforms prepare the data wait for the end of the epoch all the same.
+    Step,
 }
 
 /// Which earlier run to go on with.

@@ -3,7 +3,7 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
 
-use mmar_config::{Plan, Request};
+use mmar_config::{Diagnostics, Plan, Request};
 use mmar_loader::Registry;
 
 use crate::catalog::RegistryCatalog;
@@ -33,6 +33,11 @@ impl Session {
     /// The resolved config; `plan().warnings` is what is odd in it but no error.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Checks the config once more against the components there are by now.
+    pub(crate) fn check(&self) -> Diagnostics {
+        mmar_config::check(&self.plan, &RegistryCatalog::new(&self.registry))
     }
 
     /// The components there are.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mmar_train::{Resume, RunLog, RunRequest};
+use mmar_train::{Resume, RunLog, RunRequest, SafePoint, WatchRequest};
 
 use crate::arguments::ConfigArguments;
 use crate::exit::Exit;
@@ -34,9 +34,27 @@ pub(crate) struct Arguments {
     /// The folder of this run, which must be empty or not exist; the next free `run-NNNN` if not given
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Let plugins that are rebuilt while the run goes on take over
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
+    /// When a rebuilt plugin takes over: at the end of the epoch, or of the step
+    #[arg(long, value_name = "POINT", value_enum, default_value_t = At::Epoch, requires = "watch")]
+    at: At,
+    /// Look for rebuilt plugins again and again, where the file system tells nothing (network drives)
+    #[arg(long, requires = "watch")]
+    poll: bool,
     /// More of the log on the terminal; twice for more still
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+/// When a rebuilt plugin takes over.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum At {
+    /// Between two epochs
+    Epoch,
+    /// Between two steps
+    Step,
 }
 
 /// Trains.
@@ -46,6 +64,13 @@ pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exi
     let request = RunRequest {
         resume: arguments.resume.map(|run| if run == "latest" { Resume::Latest } else { Resume::Path(run.into()) }),
         allow_changed: arguments.allow_changed,
+        watch: arguments.watch.then_some(WatchRequest {
+            at: match arguments.at {
+                At::Epoch => SafePoint::Epoch,
+                At::Step => SafePoint::Step,
+            },
+            poll: arguments.poll,
+        }),
         dry_run: arguments.dry_run,
         require_gpu: arguments.require_gpu,
         write_train_stats: arguments.write_train_stats,

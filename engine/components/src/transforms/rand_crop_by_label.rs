@@ -272,13 +272,9 @@ fn foreground_and_background(label: &Tensor, image: Option<&Tensor>, threshold: 
     let label = float_values(label)?;
     let labels = view::slice::<f32>(&label)?;
     let labels = if labels.len() > voxels { &labels[voxels..] } else { labels };
-    let is_foreground = |index: usize| labels.iter().skip(index).step_by(voxels).any(|&value| value != 0.0);
-    let one_channel = labels.len() == voxels;
-    let foreground =
-        VoxelSet::new(voxels, |index| if one_channel { labels[index] != 0.0 } else { is_foreground(index) });
-    let is_foreground = |index: usize| foreground.bits[index / 8] >> (index % 8) & 1 == 1;
+    let foreground = VoxelSet::from_bytes(voxels, |byte| bits(labels, voxels, byte, |value| value != 0.0));
     let background = match image {
-        None => VoxelSet::new(voxels, |index| !is_foreground(index)),
+        None => VoxelSet::new(voxels, |index| foreground.bits[index / 8] >> (index % 8) & 1 == 0),
         Some(image) => {
             let own = spatial_shape(image)?;
             if own != shape {
@@ -286,12 +282,20 @@ fn foreground_and_background(label: &Tensor, image: Option<&Tensor>, threshold: 
             }
             let image = float_values(image)?;
             let values = view::slice::<f32>(&image)?;
-            let is_image =
-                |index: usize| values.iter().skip(index).step_by(voxels).any(|&value| f64::from(value) > threshold);
-            VoxelSet::new(voxels, |index| is_image(index) && !is_foreground(index))
+            let is_image = |value| f64::from(value) > threshold;
+            VoxelSet::from_bytes(voxels, |byte| bits(values, voxels, byte, is_image) & !foreground.bits[byte])
         }
     };
     Ok([foreground, background])
+}
+
+/// Eight voxels of a set, which those belong to that pass the test in any channel.
+fn bits(values: &[f32], voxels: usize, byte: usize, test: impl Fn(f32) -> bool) -> u8 {
+    values.chunks_exact(voxels).fold(0, |all, channel| {
+        let eight = &channel[byte * 8..channel.len().min(byte * 8 + 8)];
+        let bits = eight.iter().enumerate().fold(0, |bits, (bit, &value)| bits | u8::from(test(value)) << bit);
+        all | bits
+    })
 }
 
 /// The indices of a label's foreground and background voxels, in C order.

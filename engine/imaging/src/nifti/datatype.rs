@@ -100,7 +100,9 @@ impl Datatype {
 }
 
 /// A type that voxels can be converted into: numbers are cut as numpy's `astype` cuts them, but saturate.
-pub trait Voxel: Copy + Send + Sync + 'static {
+pub trait Voxel: Copy + Default + Send + Sync + 'static {
+    /// From an integer.
+    fn from_i32(value: i32) -> Self;
     /// From an integer.
     fn from_i64(value: i64) -> Self;
     /// From a float.
@@ -110,6 +112,11 @@ pub trait Voxel: Copy + Send + Sync + 'static {
 macro_rules! voxel {
     ($($type:ty)*) => {
         $(impl Voxel for $type {
+            #[inline]
+            fn from_i32(value: i32) -> Self {
+                value as Self
+            }
+
             #[inline]
             fn from_i64(value: i64) -> Self {
                 value as Self

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::header::{Header, LENGTH_2};
 use super::{Datatype, Voxel};
 use crate::affine::Affine;
+use crate::stored::{Stored, fill_row};
 use crate::transpose::from_file_order;
 use crate::{Error, Result};
 
@@ -145,35 +146,30 @@ fn pair_of(path: &Path) -> (PathBuf, PathBuf) {
 impl Nifti<'_> {
     /// The voxels in C order, the header's scaling applied. `out` has one element for each voxel.
     pub fn fill<T: Voxel>(&self, out: &mut [T]) {
-        macro_rules! convert {
-            ($type:ty, $from:ident, $wide:ty) => {{
-                const SIZE: usize = size_of::<$type>();
-                let read = |index: usize| -> $type {
-                    let mut bytes = [0; SIZE];
-                    bytes.copy_from_slice(&self.data[index * SIZE..][..SIZE]);
-                    if self.header.big_endian { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }
-                };
-                match self.header.scaling {
-                    None => from_file_order(&self.header.shape, out, |index| T::$from(read(index) as $wide)),
-                    Some((slope, intercept)) => {
-                        from_file_order(&self.header.shape, out, |index| {
-                            T::from_f64(read(index) as f64 * slope + intercept)
-                        });
-                    }
-                }
-            }};
-        }
         match self.header.datatype {
-            Datatype::U8 => convert!(u8, from_i64, i64),
-            Datatype::I8 => convert!(i8, from_i64, i64),
-            Datatype::I16 => convert!(i16, from_i64, i64),
-            Datatype::U16 => convert!(u16, from_i64, i64),
-            Datatype::I32 => convert!(i32, from_i64, i64),
-            Datatype::U32 => convert!(u32, from_i64, i64),
-            Datatype::I64 => convert!(i64, from_i64, i64),
-            Datatype::U64 => convert!(u64, from_f64, f64),
-            Datatype::F32 => convert!(f32, from_f64, f64),
-            Datatype::F64 => convert!(f64, from_f64, f64),
+            Datatype::U8 => self.fill_from::<u8, T>(out),
+            Datatype::I8 => self.fill_from::<i8, T>(out),
+            Datatype::I16 => self.fill_from::<i16, T>(out),
+            Datatype::U16 => self.fill_from::<u16, T>(out),
+            Datatype::I32 => self.fill_from::<i32, T>(out),
+            Datatype::U32 => self.fill_from::<u32, T>(out),
+            Datatype::I64 => self.fill_from::<i64, T>(out),
+            Datatype::U64 => self.fill_from::<u64, T>(out),
+            Datatype::F32 => self.fill_from::<f32, T>(out),
+            Datatype::F64 => self.fill_from::<f64, T>(out),
+        }
+    }
+
+    fn fill_from<S: Stored, T: Voxel>(&self, out: &mut [T]) {
+        let big_endian = self.header.big_endian;
+        let bytes = |start: usize| &self.data[start * S::SIZE..];
+        match self.header.scaling {
+            None => from_file_order(&self.header.shape, out, |start, row| {
+                fill_row(bytes(start), big_endian, row, S::convert);
+            }),
+            Some((slope, intercept)) => from_file_order(&self.header.shape, out, |start, row| {
+                fill_row(bytes(start), big_endian, row, |value: S| T::from_f64(value.as_f64() * slope + intercept));
+            }),
         }
     }
 }

@@ -20,18 +20,24 @@ pub struct VoxelSet {
 impl VoxelSet {
     /// The voxels of `0..n` for which `belongs` holds.
     pub fn new(n: usize, belongs: impl Fn(usize) -> bool + Sync) -> Self {
+        Self::from_bytes(n, |byte| {
+            let first = byte * 8;
+            (0..8.min(n - first)).fold(0, |bits, bit| bits | u8::from(belongs(first + bit)) << bit)
+        })
+    }
+
+    /// The voxels whose bits are set in the bytes that `byte` gives, eight voxels each; bits behind the last voxel are
+    /// not set.
+    pub fn from_bytes(n: usize, byte: impl Fn(usize) -> u8 + Sync) -> Self {
         let mut bits = vec![0u8; n.div_ceil(8)];
         let in_blocks: Vec<i64> = bits
             .par_chunks_mut(BLOCK / 8)
             .enumerate()
             .map(|(block, bytes)| {
                 let mut count = 0;
-                for (i, byte) in bytes.iter_mut().enumerate() {
-                    let first = block * BLOCK + i * 8;
-                    for bit in 0..8.min(n - first) {
-                        *byte |= u8::from(belongs(first + bit)) << bit;
-                    }
-                    count += i64::from(byte.count_ones());
+                for (i, bits) in bytes.iter_mut().enumerate() {
+                    *bits = byte(block * BLOCK / 8 + i);
+                    count += i64::from(bits.count_ones());
                 }
                 count
             })

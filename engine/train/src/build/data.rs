@@ -26,7 +26,7 @@ type NamedTransform = (String, Create<Box<dyn Transform>>, Json);
 impl Builder<'_> {
     /// The transforms of a list. They are made once here, so that what is wrong with one is told at its place in the
     /// config, and again in each worker.
-    pub(super) fn chain(&self, components: &[Component]) -> Result<ChainFactory, Failure> {
+    pub(crate) fn chain(&self, components: &[Component]) -> Result<ChainFactory, Failure> {
         let mut steps: Vec<NamedTransform> = Vec::with_capacity(components.len());
         for component in components {
             let (entry, args) = self.look_up(Kind::TRANSFORM, component)?;
@@ -44,7 +44,7 @@ impl Builder<'_> {
     }
 
     /// The loader of a section. `what` is told while a cache is filled.
-    pub(super) fn loader(
+    pub(crate) fn loader(
         &self,
         section: &Section,
         what: &str,

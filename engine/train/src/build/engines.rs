@@ -57,6 +57,7 @@ impl Builder<'_> {
             optimizer_label: optimizer.id.lookup().to_owned(),
             progressed: Progressed::start(),
             saved: Instant::now(),
+            last_batch: None,
         })
     }
 
@@ -133,7 +134,7 @@ impl Builder<'_> {
         .collect()
     }
 
-    fn optimizer(&self, component: &Component, model: &ModelHandle) -> Result<Box<dyn Optimizer>, Failure> {
+    pub(crate) fn optimizer(&self, component: &Component, model: &ModelHandle) -> Result<Box<dyn Optimizer>, Failure> {
         let (entry, args) = self.look_up(Kind::OPTIMIZER, component)?;
         let Constructor::Optimizer(create) = &entry.constructor else {
             return Err(Self::wrong_constructor(Kind::OPTIMIZER));

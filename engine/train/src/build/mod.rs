@@ -8,11 +8,12 @@ mod engines;
 mod model;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use byoc::{Constructor, Error, Kind};
-use mmar_config::{Component, Plan};
-use mmar_loader::{Entry, Origin};
+use mmar_config::{Component, Diagnostics, Plan};
+use mmar_loader::{Entry, Generation, LoadError, Origin};
 use serde_json::Value as Json;
 use tch::Device;
 
@@ -50,6 +51,38 @@ impl<'s> Builder<'s> {
         self.plugins.borrow().clone()
     }
 
+    /// Checks the config against the components there are by now.
+    pub(crate) fn check(&self) -> Diagnostics {
+        self.session.check()
+    }
+
+    /// The build of a plugin file that is in use.
+    pub(crate) fn generation(&self, file: &Path) -> Option<Arc<Generation>> {
+        self.session.registry().plugins().iter().find(|generation| generation.file == file).cloned()
+    }
+
+    /// Opens a new build of a plugin file; from now on components are made from it.
+    pub(crate) fn load(&self, file: &Path) -> Result<Arc<Generation>, LoadError> {
+        self.session.registry_mut().load_file(file)
+    }
+
+    /// Makes components from an earlier build again.
+    pub(crate) fn reinstate(&self, generation: Arc<Generation>) {
+        self.session.registry_mut().reinstate(generation);
+    }
+
+    /// Whether a component comes from a plugin file.
+    pub(crate) fn is_from(&self, plugin: &Path, kind: Kind, component: &Component) -> bool {
+        let found = self.session.registry_mut().find(kind, component.id.lookup());
+        matches!(found, Ok(Entry { origin: Origin::Plugin { file, .. }, .. }) if file == plugin)
+    }
+
+    /// Whether transforms of the data come from a plugin file.
+    pub(crate) fn reads_data_with(&self, plugin: &Path) -> bool {
+        let section = self.plan().train.as_ref();
+        section.is_some_and(|it| it.pre_transforms.iter().any(|it| self.is_from(plugin, Kind::TRANSFORM, it)))
+    }
+
     /// The registry's entry of a component, and its arguments as the component gets them.
     fn look_up(&self, kind: Kind, component: &Component) -> Result<(Entry, Json), Failure> {
         let entry = self.find(kind, component.id.lookup());
@@ -62,12 +95,20 @@ impl<'s> Builder<'s> {
     fn find(&self, kind: Kind, id: &str) -> Result<Entry, String> {
         let found = self.session.registry_mut().find(kind, id);
         let entry = found.map_err(|error| error.to_string())?;
-        self.note_plugin(&entry);
+        self.note_origin(&entry.origin);
         Ok(entry)
     }
 
-    fn note_plugin(&self, entry: &Entry) {
-        let Origin::Plugin { module, file, sha256, generation } = &entry.origin else { return };
+    /// Counts a build among the plugins that took part, and gives it.
+    pub(crate) fn note_generation(&self, generation: &Generation) -> Option<PluginUse> {
+        self.note_origin(&generation.origin());
+        self.plugins.borrow().iter().find(|known| known.sha256 == generation.sha256).cloned()
+    }
+
+    fn note_origin(&self, origin: &Origin) {
+        let Origin::Plugin { module, file, sha256, generation } = origin else { return };
+        let registry = self.session.registry();
+        let staged = registry.plugins().iter().find(|it| it.sha256 == *sha256).map(|it| it.staged.clone());
         let mut plugins = self.plugins.borrow_mut();
         if !plugins.iter().any(|known| known.sha256 == *sha256) {
             plugins.push(PluginUse {
@@ -75,6 +116,7 @@ impl<'s> Builder<'s> {
                 file: file.clone(),
                 sha256: sha256.clone(),
                 generation: u64::from(*generation),
+                staged: staged.unwrap_or_default(),
             });
         }
     }
@@ -102,7 +144,7 @@ macro_rules! makers {
     ($($function:ident: $variant:ident, $kind:ident -> $object:ty;)*) => {
         impl Builder<'_> {
             $(
-                fn $function(&self, component: &Component) -> Result<$object, Failure> {
+                pub(crate) fn $function(&self, component: &Component) -> Result<$object, Failure> {
                     let (entry, args) = self.look_up(Kind::$kind, component)?;
                     let Constructor::$variant(create) = &entry.constructor else {
                         return Err(Self::wrong_constructor(Kind::$kind));

@@ -15,7 +15,7 @@ use crate::workflow::guard::guarded;
 
 impl Builder<'_> {
     /// The first alternative of a section's model, on the run's device.
-    pub(super) fn model(&self, section: &Section) -> Result<ModelHandle, Failure> {
+    pub(crate) fn model(&self, section: &Section) -> Result<ModelHandle, Failure> {
         let mut model = match section.model.first() {
             Some(Model::Component(component)) => self.network(component)?,
             Some(Model::TorchScript(file)) => self.torch_script(file)?,

@@ -8,6 +8,7 @@
 //! | `evaluation` | after an evaluation | its metrics |
 //! | `record` | when a handler records a number | the number |
 //! | `resumed` | when a run goes on | – |
+//! | `reload` | when another build of a plugin is in use | `plugin`, `generation`, `sha256` |
 //!
 //! Numbers have their full precision; what is no finite number is `null`, as JSON has no other word for it. A resumed
 //! run may repeat steps that an interrupted one had done after its last checkpoint: the last line of a step counts.
@@ -38,13 +39,18 @@ impl Recorder {
         step: u64,
         values: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> io::Result<()> {
+        let values: Map<String, Json> =
+            values.into_iter().map(|(label, value)| (label.to_owned(), value.into())).collect();
+        self.event(kind, epoch, step, &Json::Object(values))
+    }
+
+    /// Adds a line with other facts than numbers.
+    pub(crate) fn event(&mut self, kind: &str, epoch: u64, step: u64, facts: &Json) -> io::Result<()> {
         let mut object = Map::new();
         object.insert("kind".into(), kind.into());
         object.insert("epoch".into(), epoch.into());
         object.insert("step".into(), step.into());
-        for (label, value) in values {
-            object.insert(label.to_owned(), value.into());
-        }
+        object.extend(facts.as_object().into_iter().flatten().map(|(label, fact)| (label.clone(), fact.clone())));
         // one write per line: a reader never sees half of one
         let mut line = Json::Object(object).to_string();
         line.push('\n');

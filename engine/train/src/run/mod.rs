@@ -2,7 +2,7 @@
 
 mod dry;
 mod evaluating;
-mod records;
+pub(crate) mod records;
 mod resuming;
 mod training;
 

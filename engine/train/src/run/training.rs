@@ -11,6 +11,7 @@ use crate::build::{Builder, device};
 use crate::calls::CallWatch;
 use crate::checkpoint::last::Point;
 use crate::files::{Recorder, RunFolder, atomic};
+use crate::reload::Reloader;
 use crate::workflow::{Context, Evaluator, Objects, Trainer, wording};
 use crate::{Banner, Failure, Interrupt, Level, Observer, RunRequest, Summary};
 
@@ -72,6 +73,9 @@ pub(crate) fn train(
 
     let Parts { objects, mut trainer, mut evaluator } = parts;
     let mut context = context(objects, &builder, folder, output_folder, watch, observer, interrupt)?;
+    if let Some(watch) = request.watch {
+        context.reloader = Some(Reloader::start(&builder, watch)?);
+    }
     let result = if request.dry_run {
         dry::train(&mut trainer, evaluator.as_mut(), &mut context)
     } else {
@@ -116,6 +120,7 @@ pub(super) fn context<'a>(
         observer,
         interrupt,
         watch,
+        reloader: None,
         objects,
         device: builder.device,
         seed: builder.seed,

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use byoc::{CheckpointRequest, Error, ErrorCode, LrScheduler, Optimizer, Result};
-use serde_json::Value as Json;
+use mmar_loader::Generation;
+use serde_json::{Value as Json, json};
 use tch::Device;
 use torch_ext::amp::GradScaler;
 
@@ -11,6 +12,7 @@ use super::ModelHandle;
 use crate::calls::CallWatch;
 use crate::checkpoint;
 use crate::files::{Recorder, RunFolder};
+use crate::reload::Reloader;
 use crate::tensorboard::EventFile;
 use crate::{Failure, Interrupt, Level, Observer, Progress};
 
@@ -34,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) interrupt: &'a Interrupt,
     /// Sees the calls into plugins.
     pub(crate) watch: CallWatch,
+    /// Follows the plugins, if they may be exchanged.
+    pub(crate) reloader: Option<Reloader<'a>>,
     pub(crate) objects: Objects,
     pub(crate) device: Device,
     /// Everything random is derived from it.
@@ -100,9 +104,26 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Notes in the curves and in `metrics.jsonl` that another build of a plugin is in use from now on.
+    pub(crate) fn note_generation(&mut self, generation: &Generation, epoch: u64, step: u64) -> Result<(), Failure> {
+        let not_recorded = |error: Error| Failure::new("cannot-write", format!("cannot record the reload: {error}"));
+        let facts = json!({
+            "plugin": generation.module,
+            "generation": generation.number,
+            "sha256": generation.sha256,
+        });
+        self.recorder.event("reload", epoch, step, &facts).map_err(|error| not_recorded(error.into()))?;
+        let label = format!("reload/{}", generation.module);
+        self.curve(&label, f64::from(generation.number), step).map_err(not_recorded)
+    }
+
     /// Adds a number to the curves and to `metrics.jsonl`.
     pub(crate) fn record(&mut self, label: &str, value: f64, epoch: u64, step: u64) -> Result<()> {
         self.recorder.line("record", epoch, step, [(label, value)])?;
+        self.curve(label, value, step)
+    }
+
+    fn curve(&mut self, label: &str, value: f64, step: u64) -> Result<()> {
         let mut curves = match self.recorded_curves.take() {
             Some(curves) => curves,
             None => EventFile::create(&self.output_folder)?,

@@ -16,7 +16,7 @@ use super::handlers::HandlerFailure;
 use super::wording;
 use super::{Context, Core, Evaluator};
 use crate::checkpoint::last::{self, Progressed};
-use crate::{Failure, Progress};
+use crate::{Failure, Progress, SafePoint};
 
 /// Told apart from the generators of transforms, which derive from the same seed.
 const STEP_STREAM: u64 = 0x5354_4550;
@@ -33,6 +33,8 @@ pub(crate) struct Trainer {
     /// How far it is.
     pub(crate) progressed: Progressed,
     pub(crate) saved: Instant,
+    /// The last step's batch, kept to try new components on if plugins may be exchanged.
+    pub(crate) last_batch: Option<Batch>,
 }
 
 /// Why the epochs ended early, and the handler that has to run again when the run is resumed.
@@ -81,6 +83,7 @@ impl Trainer {
         let max_epochs = self.core.state.max_epochs;
         while context.stop.is_none() && self.progressed.next_epoch() <= max_epochs {
             self.run_epoch(context, evaluator.as_deref_mut())?;
+            self.reload(SafePoint::Epoch, context, evaluator.as_deref_mut())?;
         }
         self.fire(Event::Completed, 0, context, evaluator.as_deref_mut())?;
         self.save_last(context, evaluator.as_deref(), None)?;
@@ -122,14 +125,30 @@ impl Trainer {
             let waited = step_started.elapsed();
             self.core.state.iteration = self.progressed.iteration + 1;
             context.watch.at(epoch, self.core.state.iteration);
-            let batch = batch.map_err(|error| wording::plain(&error))?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => {
+                    let failure = wording::plain(&error);
+                    if !self.roll_back(&failure, context, evaluator.as_deref_mut())? {
+                        return Err(failure.into());
+                    }
+                    batches = self.core.loader.epoch(epoch, self.progressed.step as usize);
+                    continue;
+                }
+            };
             self.fire(Event::IterationStarted, 0, context, evaluator.as_deref_mut()).map_err(|halt| *halt.failure)?;
-            let step = self.step(&batch, context)?;
+            let step = match self.step(&batch, context) {
+                Err(failure) if self.roll_back(&failure, context, evaluator.as_deref_mut())? => {
+                    self.step(&batch, context)?
+                }
+                result => result?,
+            };
             let first_item = self.progressed.items as usize;
             tch::no_grad(|| self.core.finish_step(&batch, &step, first_item))?;
             self.record_step(context)?;
             self.progressed.finish_step(batch.items.len(), self.core.state.loss.unwrap_or(f64::NAN));
-            drop((step, batch));
+            drop(step);
+            self.last_batch = context.reloader.is_some().then_some(batch);
             self.fire(Event::IterationCompleted, 0, context, evaluator.as_deref_mut())?;
             context.observer.progress(&Progress::Step {
                 role: self.core.state.role,
@@ -149,6 +168,7 @@ impl Trainer {
             if self.saved.elapsed() >= SAVE_EVERY {
                 self.save_last(context, evaluator.as_deref(), None)?;
             }
+            self.reload(SafePoint::Step, context, evaluator.as_deref_mut())?;
         }
         drop(batches);
         self.core.finish_epoch()?;

@@ -4,13 +4,14 @@ use crate::support::{Archive, mmar, run, shared};
 
 #[test]
 fn help_of_every_command() {
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["train"],
         &["evaluate"],
         &["check"],
         &["show"],
         &["components"],
+        &["schema"],
         &["verify"],
         &["plugin"],
         &["plugin", "inspect"],

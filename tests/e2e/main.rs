@@ -5,6 +5,7 @@ mod broken_plugins;
 mod command_line;
 mod conformance;
 mod demo_data;
+mod editor;
 mod files;
 mod loader;
 mod plugins;

@@ -19,26 +19,46 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
     if check {
         return compare(workspace);
     }
-    let (path, text) = (path(workspace), command_line(workspace)?);
-    fs::create_dir_all(workspace.root.join("docs"))?;
-    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-    say(format!("wrote {}", path.display()));
+    for (path, text) in files(workspace)? {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        say(format!("wrote {}", path.display()));
+    }
     Ok(())
 }
 
 /// Compares the files with what the built engine gives.
 pub(crate) fn compare(workspace: &Workspace) -> Result<()> {
-    let path = path(workspace);
-    let current = fs::read_to_string(&path).unwrap_or_default();
-    if current != command_line(workspace)? {
-        bail!("`{}` is out of date; run `cargo xtask generate`", path.display());
+    let mut outdated = Vec::new();
+    for (path, text) in files(workspace)? {
+        let current = fs::read_to_string(&path).unwrap_or_default();
+        if current == text {
+            say(format!("{} is up to date", path.display()));
+            continue;
+        }
+        let line = current.lines().zip(text.lines()).take_while(|(current, new)| current == new).count() + 1;
+        outdated.push(format!("`{}` (from line {line})", path.display()));
     }
-    say(format!("{} is up to date", path.display()));
+    if !outdated.is_empty() {
+        bail!("out of date: {}; run `cargo xtask generate`", outdated.join(", "));
+    }
     Ok(())
 }
 
-fn path(workspace: &Workspace) -> PathBuf {
-    workspace.root.join("docs").join("command-line.md")
+/// Every file, with its text.
+fn files(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
+    let docs = workspace.root.join("docs");
+    Ok(vec![
+        (docs.join("command-line.md"), command_line(workspace)?),
+        (docs.join("config.schema.json"), engine(workspace, &["schema"])?),
+    ])
+}
+
+/// What the engine writes to standard output.
+fn engine(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
+    process::output(Command::new(workspace.engine(false)).args(arguments))
 }
 
 /// The reference of the command line: the help of every command, in the order of `mmar --help`.

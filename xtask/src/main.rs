@@ -61,7 +61,7 @@ enum Task {
     },
     /// Formatting, lints, documentation, the rules of the house, licences
     Check,
-    /// Write the files that are generated from the code: the command-line reference
+    /// Write the files that are generated from the code: references of the command line and of configs
     Generate {
         /// Compare only; exit 1 if a file is out of date
         #[arg(long)]

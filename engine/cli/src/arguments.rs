@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, components, conformance, demo_data, evaluate, plot, plugin, probe, show, train, verify};
+use crate::commands::{
+    check, components, conformance, demo_data, evaluate, plot, plugin, probe, schema, show, train, verify,
+};
 
 /// What the environment sets.
 const ENVIRONMENT: &str = "\
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Show(show::Arguments),
     /// List the components a config can name, with their arguments
     Components(components::Arguments),
+    /// Write the JSON Schema of configs, with which an editor completes and checks them
+    Schema(schema::Arguments),
     /// Run reference cases against components
     Verify(verify::Arguments),
     /// Make, build, check, install, list and inspect plugins

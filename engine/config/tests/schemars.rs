@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Archive, TestCatalog, broken};
-use mmar_config::{Catalog, ComponentId, Found, Lookup, load_checked};
+use mmar_config::{Catalog, ComponentId, Found, Lookup, Named, load_checked};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -91,15 +91,30 @@ impl Catalog for Extended {
         if id.lookup() != "Shapes" {
             return TestCatalog.find(kind, id);
         }
-        let settings =
-            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-        let schema = settings.into_generator().into_root_schema_for::<Args>().to_value();
-        Lookup::Found(Found { name: "Shapes".into(), provider: None, schema })
+        Lookup::Found(Found { name: "Shapes".into(), provider: None, schema: schema() })
+    }
+}
+
+fn schema() -> Json {
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<Args>().to_value()
+}
+
+/// The loss of these arguments, as an editor's schema knows it.
+fn named() -> Named {
+    Named {
+        kind: "loss".into(),
+        name: "Shapes".into(),
+        aliases: Vec::new(),
+        paths: Vec::new(),
+        summary: String::new(),
+        schema: schema(),
     }
 }
 
 #[test]
-fn the_check_and_serde_agree() {
+fn the_check_an_editor_and_serde_agree() {
     let cases = [
         json!({"count": 1}),
         json!({}),
@@ -148,6 +163,7 @@ fn the_check_and_serde_agree() {
         json!({"count": 1, "anything": {"a": ["b", null]}}),
         json!({"count": 1, "cuont": 2}),
     ];
+    let editor = common::editor(vec![named()]);
     let mut refused = 0;
     for args in cases {
         let config = broken(&[(
@@ -157,6 +173,10 @@ fn the_check_and_serde_agree() {
         let archive = Archive::new(&config);
         let checked = load_checked(&archive.request(&[]), &Extended);
         let read = serde_json::from_value::<Args>(args.clone());
+        let in_editor = editor.is_valid(&serde_json::from_str(&config).expect("JSON"));
+        // JSON Schema makes no difference between 2 and 2.0
+        let is_whole = args["count"] == 2.0 || args["signed"] == 1e3;
+        assert!(in_editor == read.is_ok() || is_whole, "{args}: an editor says {in_editor}");
         match (&checked, &read) {
             (Ok(_), Ok(_)) => {}
             (Err(diagnostics), Err(_)) => {

@@ -177,6 +177,16 @@ impl Registry {
         self.built_ins.iter().cloned().chain(plugins).collect()
     }
 
+    /// The paths by which a config names a plugin's component, the shortest first, under all its names; none for a
+    /// built-in component.
+    pub fn paths(&self, entry: &Entry) -> Vec<String> {
+        let Origin::Plugin { file, .. } = &entry.origin else { return Vec::new() };
+        let modules = self.roots.module_paths(file);
+        spellings(&entry.descriptor)
+            .flat_map(|name| modules.iter().map(move |module| format!("{module}.{name}")))
+            .collect()
+    }
+
     /// The newest generation of each loaded plugin, in the order of their first loading.
     pub fn plugins(&self) -> &[Arc<Generation>] {
         &self.generations

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::path::is_identifier;
+
 /// The variable with further search roots, separated like `PATH`.
 pub const PLUGIN_PATH_VARIABLE: &str = "MMAR_PLUGIN_PATH";
 
@@ -36,6 +38,26 @@ impl SearchRoots {
     pub fn file(&self, folder: &Path, module: &str) -> Option<PathBuf> {
         let name = file_name(module);
         self.folders(folder).map(|folder| folder.join(&name)).find(|file| file.is_file())
+    }
+
+    /// The paths by which a config names the module in a file, the shortest first: `BYOC.myLoss`, or `myLoss` and
+    /// `custom.myLoss`.
+    pub fn module_paths(&self, file: &Path) -> Vec<String> {
+        let Some((parent, name)) = file.parent().zip(file.file_name()) else { return Vec::new() };
+        let name = name.to_string_lossy();
+        let module = name.strip_prefix(std::env::consts::DLL_PREFIX).unwrap_or(&name);
+        let module = module.strip_suffix(std::env::consts::DLL_SUFFIX).unwrap_or(module);
+        let folders = self.roots.iter().filter_map(|root| parent.strip_prefix(root).ok());
+        // a file of the same name in an earlier root would be found in its place
+        let folders = folders.filter(|folder| self.file(folder, module).is_some_and(|found| found == file));
+        let mut paths: Vec<String> = folders
+            .map(|folder| folder.iter().map(|part| part.to_string_lossy().into_owned()).chain([module.to_owned()]))
+            .map(|segments| segments.collect::<Vec<_>>().join("."))
+            .filter(|path| path.split('.').all(is_identifier))
+            .collect();
+        paths.sort_by_cached_key(|path| (path.matches('.').count(), path.clone()));
+        paths.dedup();
+        paths
     }
 
     /// All libraries in the roots and one folder below the archive and each root, sorted within a folder: what `load_all` tries.
@@ -101,6 +123,11 @@ mod tests {
         assert_eq!(roots.file(Path::new(""), "myLoss"), Some(mmar.path().join("custom").join(&name)));
         assert_eq!(roots.file(Path::new("BYOC"), "myLoss"), Some(mmar.path().join("BYOC").join(&name)));
         assert_eq!(roots.file(Path::new("BYOC"), "other"), None);
+        let paths = |folder: &Path| roots.module_paths(&folder.join(&name));
+        assert_eq!(paths(&mmar.path().join("custom")), ["myLoss", "custom.myLoss"]);
+        assert_eq!(paths(&mmar.path().join("BYOC")), ["BYOC.myLoss"]);
+        assert_eq!(paths(&elsewhere.path().join("BYOC")), [""; 0], "the archive's own comes first");
+        assert_eq!(paths(Path::new("/elsewhere")), [""; 0]);
         std::fs::remove_file(mmar.path().join("BYOC").join(&name)).expect("removed");
         assert_eq!(roots.file(Path::new("BYOC"), "myLoss"), Some(elsewhere.path().join("BYOC").join(&name)));
         assert_eq!(roots.all_libraries().len(), 2);

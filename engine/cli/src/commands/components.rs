@@ -1,7 +1,7 @@
 //! `mmar components`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use byoc::Kind;
 use clap::Args;
@@ -27,15 +27,7 @@ pub(crate) struct Arguments {
 /// Lists components.
 pub(crate) fn run(arguments: &Arguments, printer: &mut Printer) -> Result<(), Exit> {
     let kind = arguments.kind.as_deref().map(parse_kind).transpose()?;
-    let mut registry = match &arguments.mmar {
-        None => Registry::with_builtins(),
-        Some(mmar) if !mmar.is_dir() => {
-            return Err(Exit::usage("no-such-file", format!("there is no archive `{}`", mmar.display())));
-        }
-        Some(mmar) => Registry::open(mmar),
-    };
-    super::plugin::load_all(&mut registry, printer);
-    let mut entries = registry.entries();
+    let mut entries = registry(arguments.mmar.as_deref(), printer)?.entries();
     entries.retain(|entry| kind.is_none_or(|kind| entry.descriptor.kind == kind));
     entries.sort_by(|a, b| (a.descriptor.kind, &a.descriptor.name).cmp(&(b.descriptor.kind, &b.descriptor.name)));
     if arguments.json {
@@ -44,6 +36,19 @@ pub(crate) fn run(arguments: &Arguments, printer: &mut Printer) -> Result<(), Ex
     } else {
         printer.result(table(&entries).trim_end())
     }
+}
+
+/// The built-in components, and those of an archive's plugins.
+pub(crate) fn registry(mmar: Option<&Path>, printer: &mut Printer) -> Result<Registry, Exit> {
+    let mut registry = match mmar {
+        None => Registry::with_builtins(),
+        Some(mmar) if !mmar.is_dir() => {
+            return Err(Exit::usage("no-such-file", format!("there is no archive `{}`", mmar.display())));
+        }
+        Some(mmar) => Registry::open(mmar),
+    };
+    super::plugin::load_all(&mut registry, printer);
+    Ok(registry)
 }
 
 pub(crate) fn parse_kind(name: &str) -> Result<Kind, Exit> {

@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 pub(crate) mod plot;
 pub(crate) mod plugin;
 pub(crate) mod probe;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod train;
 pub(crate) mod verify;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, printer: &mut Printer) -> Result<(), Exit> {
         Command::Check(arguments) => check::run(arguments, printer),
         Command::Show(arguments) => show::run(arguments, printer),
         Command::Components(arguments) => components::run(&arguments, printer),
+        Command::Schema(arguments) => schema::run(&arguments, printer),
         Command::Verify(arguments) => verify::run(&arguments, printer),
         Command::Plugin(arguments) => plugin::run(arguments, printer),
         Command::Plot(arguments) => plot::run(arguments, printer),

@@ -6,13 +6,13 @@ use super::describe::{branches, deref, has_keyword, types};
 use crate::document::{Node, Value};
 
 /// A property with all its spellings.
-pub(super) struct Property<'a> {
-    pub(super) name: &'a str,
-    pub(super) schema: &'a Json,
-    pub(super) aliases: Vec<&'a str>,
+pub(crate) struct Property<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) schema: &'a Json,
+    pub(crate) aliases: Vec<&'a str>,
 }
 
-pub(super) fn properties<'a>(schema: &'a Json, root: &'a Json) -> Vec<Property<'a>> {
+pub(crate) fn properties<'a>(schema: &'a Json, root: &'a Json) -> Vec<Property<'a>> {
     let mut all = Vec::new();
     // `#[serde(flatten)]` gives an `allOf` or merged properties
     let parts = std::iter::once(schema)

@@ -6,7 +6,7 @@ use crate::document::inline;
 use crate::suggest::list;
 
 /// Follows `"$ref": "#/$defs/…"`.
-pub(super) fn deref<'a>(schema: &'a Json, root: &'a Json) -> &'a Json {
+pub(crate) fn deref<'a>(schema: &'a Json, root: &'a Json) -> &'a Json {
     let mut schema = schema;
     // a chain longer than this is a circle
     for _ in 0..16 {
@@ -18,12 +18,12 @@ pub(super) fn deref<'a>(schema: &'a Json, root: &'a Json) -> &'a Json {
 }
 
 /// Whether the schema carries one of our own keywords.
-pub(super) fn has_keyword(schema: &Json, keyword: &str) -> bool {
+pub(crate) fn has_keyword(schema: &Json, keyword: &str) -> bool {
     schema.get(keyword).and_then(Json::as_bool).unwrap_or(false)
 }
 
 /// The alternatives of `anyOf` and `oneOf`, nested ones too; the schema itself if it has none.
-pub(super) fn branches<'a>(schema: &'a Json, root: &'a Json) -> Vec<&'a Json> {
+pub(crate) fn branches<'a>(schema: &'a Json, root: &'a Json) -> Vec<&'a Json> {
     let schema = deref(schema, root);
     let alternatives =
         ["anyOf", "oneOf"].into_iter().filter_map(|keyword| schema.get(keyword).and_then(Json::as_array));
@@ -32,7 +32,7 @@ pub(super) fn branches<'a>(schema: &'a Json, root: &'a Json) -> Vec<&'a Json> {
 }
 
 /// The JSON types that a schema names; empty if it allows any.
-pub(super) fn types(schema: &Json) -> Vec<&str> {
+pub(crate) fn types(schema: &Json) -> Vec<&str> {
     match schema.get("type") {
         Some(Json::String(name)) => vec![name.as_str()],
         Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).collect(),

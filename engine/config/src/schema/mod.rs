@@ -6,6 +6,9 @@ mod validate;
 
 use std::sync::Arc;
 
+pub(crate) use accepts::properties;
+pub(crate) use describe::{branches, deref, has_keyword, types};
+
 use crate::catalog::{Catalog, Found, Lookup, Unknown, Unusable};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};

@@ -5,7 +5,10 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use mmar_config::{Catalog, ComponentId, Diagnostics, Found, Lookup, Plan, Request, Unknown, Unusable, load_checked};
+use mmar_config::{
+    Catalog, ComponentId, Diagnostics, Found, Lookup, Named, Plan, Request, Unknown, Unusable, json_schema,
+    load_checked,
+};
 use serde_json::{Value as Json, json};
 
 /// A config without faults, in dialect 4.1.
@@ -104,6 +107,26 @@ impl Catalog for TestCatalog {
             }),
         }
     }
+}
+
+/// A validator of configs that name these components and those of the catalog.
+pub(crate) fn editor(more: Vec<Named>) -> jsonschema::Validator {
+    let of_catalog = SCHEMAS.iter().map(|(kind, name, schema)| {
+        let module = if *kind == "network" { "myNetworkArch" } else { "myLoss" };
+        let paths = [format!("{module}.{name}"), format!("BYOC.{module}.{name}")];
+        Named {
+            kind: (*kind).to_owned(),
+            name: (*name).to_owned(),
+            aliases: Vec::new(),
+            paths: if name.starts_with("My") { paths.into() } else { Vec::new() },
+            summary: String::new(),
+            schema: schema.clone(),
+        }
+    });
+    let components: Vec<Named> = of_catalog.chain(more).collect();
+    let schema = json_schema(&components, &["monai", "torch"], false);
+    jsonschema::draft202012::meta::validate(&schema).unwrap_or_else(|error| panic!("not a schema: {error}"));
+    jsonschema::validator_for(&schema).expect("a schema")
 }
 
 /// An object schema, closed as `#[serde(deny_unknown_fields)]` makes it.

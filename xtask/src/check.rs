@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, describe, say};
 use crate::workspace::Workspace;
-use crate::{libtorch, tidy};
+use crate::{libtorch, tidy, tools};
 
 /// Runs every check, and fails at the end if one failed.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -30,10 +30,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     // Private items are documented, too, so links to them lead somewhere.
     docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     steps.push(docs);
-    if has_cargo_deny() {
-        steps.push(cargo(workspace, &["deny", "--workspace", "check", "licenses", "bans", "sources"]));
-    } else {
-        say("cargo deny is not installed: licences, bans and sources are not checked (`cargo install cargo-deny`)");
+    match tools::CARGO_DENY.find(workspace) {
+        Ok(program) => {
+            let mut deny = Command::new(program);
+            deny.args(["--workspace", "check", "licenses", "bans", "sources"]);
+            deny.current_dir(&workspace.root).stdin(Stdio::null());
+            steps.push(deny);
+        }
+        Err(error) => {
+            eprintln!("    {error:#}");
+            failed.push("cargo-deny could not be built: licences, bans and sources are not checked".to_owned());
+        }
     }
     for mut step in steps {
         say(describe(&step));
@@ -46,9 +53,4 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         bail!("failed: {}", failed.join("; "));
     }
     Ok(())
-}
-
-fn has_cargo_deny() -> bool {
-    let version = Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
 }

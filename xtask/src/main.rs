@@ -12,9 +12,9 @@ mod generate;
 mod libtorch;
 mod process;
 mod python;
-mod template;
 mod test;
 mod tidy;
+mod tools;
 mod wheel;
 mod workspace;
 

@@ -7,7 +7,11 @@ use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, say};
 use crate::workspace::Workspace;
-use crate::{build, generate, libtorch, python, template};
+use crate::{build, generate, libtorch, python, tools};
+
+/// What the tests of the plugin template look for. They come last: they compile tch once more, as a plugin's author does,
+/// and compare with the real cargo-generate, which may have to be built first.
+const TEMPLATE_VARIABLES: [&str; 2] = ["MMAR_TEMPLATE_TESTS", "MMAR_CARGO_GENERATE"];
 
 /// Sets up, builds what the end-to-end tests run, runs the tests and adds up their results.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -30,9 +34,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if arguments.is_empty() {
         say("testing the plugin template: it is built as an author builds it (the first time takes minutes)");
         let mut command = tests(workspace, &["--test", "e2e", "--", "template"].map(str::to_owned), python.as_deref());
-        let [asked, cargo_generate] = template::VARIABLES;
+        let [asked, cargo_generate] = TEMPLATE_VARIABLES;
         command.env(asked, "1");
-        match template::cargo_generate(workspace) {
+        match tools::CARGO_GENERATE.find(workspace) {
             Ok(program) => {
                 command.env(cargo_generate, program);
             }

@@ -2,7 +2,8 @@
 //! path of a published config (`config_train_Unet.json`: one real CT, four crops of 96³), a training step, and sliding
 //! window inference. Prints the least seconds of each side and their ratio; above 1 the engine is faster.
 //!
-//! `cargo bench -p mmar-components --bench against_monai [-- ROUNDS]`. Needs a Python with MONAI (`MMAR_PYTHON`) and the
+//! `cargo bench -p mmar-components --bench against_monai [-- ROUNDS] [NAME]`: with a name, only what has it in its own.
+//! Needs a Python with MONAI (`MMAR_PYTHON`) and the
 //! CT (`MMAR_SHARED`, else `../shared`); `cargo xtask bench` sets both up.
 
 #![expect(clippy::print_stdout, reason = "the result")]
@@ -43,7 +44,8 @@ fn main() -> Result<(), Failure> {
     let mut monai = Monai::start(&python, &subjects)?;
     let mut engine = Engine::new(&subjects, threads)?;
     println!("{:<52} {:>10} {:>10} {:>8}", "seconds, least of the rounds", "engine", "MONAI", "ratio");
-    for name in engine.names() {
+    let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-'));
+    for name in engine.names().into_iter().filter(|name| only.as_ref().is_none_or(|only| name.contains(only))) {
         let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..rounds {
             ours = ours.min(engine.time(&name)?);

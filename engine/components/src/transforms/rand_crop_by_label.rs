@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::view;
 
 use super::common::{default, float_values, image_of, present, sizes_or, spatial_shape};
-use super::geometry::{Operation, crop, record};
+use super::geometry::{Operation, crop, crop_view, record};
 use super::rand_crop_by_class::unravel;
 
 /// Crops at random places whose centres are foreground or background of a label.
@@ -129,6 +129,8 @@ impl Transform for RandCropByPosNegLabeld {
                 )));
             }
         }
+        // what was prepared is cached, and the image with it
+        let cut = if sample.contains(PREPARED[0][0]) { crop_view } else { crop };
         let centres = self.centres(&mut sample, &shape, random)?;
         let mut samples = Vec::with_capacity(args.num_samples);
         for (index, centre) in centres.iter().enumerate() {
@@ -137,7 +139,7 @@ impl Transform for RandCropByPosNegLabeld {
             let end: Vec<usize> = start.iter().zip(&size).map(|(start, size)| start + size).collect();
             let mut cropped = sample.shallow_clone();
             for (_, key) in present(&sample, &args.keys, args.allow_missing_keys)? {
-                let mut image = crop(image_of(&sample, key)?, &start, &end)?;
+                let mut image = cut(image_of(&sample, key)?, &start, &end)?;
                 let after = shape.iter().zip(&end).map(|(n, end)| n - end).collect();
                 record(&mut image, "RandCropByPosNegLabeld", &Operation::Crop { before: start.clone(), after })?;
                 image.meta.insert("patch_index".to_owned(), json!(index));

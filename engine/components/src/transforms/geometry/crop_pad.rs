@@ -62,6 +62,17 @@ impl PadMode {
 /// A small part gets memory of its own, so that a cached crop does not keep the whole volume alive; a large one shares
 /// the volume's.
 pub(in crate::transforms) fn crop(image: Image, start: &[usize], end: &[usize]) -> Result<Image> {
+    let voxels = image.tensor.numel();
+    let mut part = crop_view(image, start, end)?;
+    if part.tensor.numel() * 4 < voxels * 3 {
+        part.tensor = part.tensor.f_contiguous()?;
+    }
+    Ok(part)
+}
+
+/// As [`crop`], in the image's memory: for parts of an image that stays in memory anyway, and that are copied into a
+/// batch next.
+pub(in crate::transforms) fn crop_view(image: Image, start: &[usize], end: &[usize]) -> Result<Image> {
     let shape = spatial_shape(&image.tensor)?;
     let mut tensor = image.tensor.shallow_clone();
     for (axis, &n) in shape.iter().enumerate() {
@@ -70,9 +81,6 @@ pub(in crate::transforms) fn crop(image: Image, start: &[usize], end: &[usize]) 
         if length != n {
             tensor = tensor.f_narrow(axis as i64 + 1, start as i64, length as i64)?;
         }
-    }
-    if tensor.numel() * 4 < image.tensor.numel() * 3 {
-        tensor = tensor.f_contiguous()?;
     }
     let shift: Vec<f64> = start.iter().map(|&start| start as f64).collect();
     Ok(Image { tensor, affine: affine::multiply(&image.affine, &affine::translation(&shift)), ..image })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const LOSS: &str = "train.loss={\"path\": \"BYOC.good.AbsoluteLoss\"}";
 const ENDLESS: [&str; 3] = ["epochs=100000", "num_interval_per_valid=100000", LOSS];
 
 /// A training run that goes on while plugins change, and what it says.
-struct Watched {
+pub(crate) struct Watched {
     child: Child,
     lines: Receiver<String>,
     /// What was said so far.
@@ -28,8 +28,13 @@ struct Watched {
 impl Watched {
     fn start(archive: &Archive, overrides: &[&str], arguments: &[&str]) -> Self {
         let mut command = archive.training(overrides);
-        command.arg("--watch").args(arguments).stderr(Stdio::piped()).stdout(Stdio::null());
-        let mut child = command.spawn().expect("started");
+        command.arg("--watch").args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts a training that was asked to watch.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started");
         let stderr = child.stderr.take().expect("a pipe");
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -45,7 +50,7 @@ impl Watched {
 
     /// Waits for a line that holds a text, and gives it.
     #[track_caller]
-    fn hear(&mut self, text: &str) -> String {
+    pub(crate) fn hear(&mut self, text: &str) -> String {
         let start = Instant::now();
         while start.elapsed() < Duration::from_mins(2) {
             let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) else { continue };
@@ -59,9 +64,9 @@ impl Watched {
     }
 
     /// Ends the run as Ctrl-C does, and gives all that was said.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let id = self.child.id().to_string();
-        let killed = std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill starts");
+        let killed = Command::new("kill").args(["-INT", &id]).status().expect("kill starts");
         assert!(killed.success());
         let status = self.child.wait().expect("it ends");
         self.said.extend(self.lines.iter().map(|line| line + "\n"));

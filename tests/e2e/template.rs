@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::Value as Json;
 
-use crate::support::{Finished, mmar, profile_folder, python, root, run};
+use crate::reload::Watched;
+use crate::support::{Archive, Finished, mmar, profile_folder, python, root, run};
 
 const KINDS: [&str; 5] = ["loss", "network", "metric", "transform", "handler"];
 
@@ -100,15 +102,20 @@ fn is_asked_for() -> bool {
     asked
 }
 
-/// Runs a command of the engine in which plugins are built into a folder that stays from run to run.
-fn build(arguments: &[&str]) -> Finished {
-    let target = profile_folder().parent().expect("a target folder").join("template");
-    let mut command = mmar();
-    command.args(arguments).env("CARGO_TARGET_DIR", target);
+/// Lets a command of the engine build plugins into a folder that stays from run to run.
+fn in_the_templates_target(command: &mut Command) {
+    command.env("CARGO_TARGET_DIR", profile_folder().parent().expect("a target folder").join("template"));
     // what this test was built with is not for the plugins
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(variable);
     }
+}
+
+/// Runs a command of the engine in which plugins are built.
+fn build(arguments: &[&str]) -> Finished {
+    let mut command = mmar();
+    command.args(arguments);
+    in_the_templates_target(&mut command);
     command.output().expect("the engine starts").into()
 }
 
@@ -175,6 +182,41 @@ fn the_snippet_gives_the_case(kind: &str, crate_folder: &Path, mmar_root: &str) 
     assert!(output.status.success(), "{script}\n{errors}");
     assert_eq!(fs::read_to_string(&case).expect("made anew"), before);
     run(&["verify", &crate_folder.join("cases").display().to_string(), "-m", mmar_root]).success();
+}
+
+#[test]
+fn a_crate_is_built_when_it_is_saved_and_takes_over() {
+    if !is_asked_for() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let crate_folder = new("loss", folder.path());
+    // the first build takes minutes, and nobody is to wait for that in vain below
+    build(&["plugin", "build", &crate_folder.display().to_string()]).success();
+    let archive = Archive::new();
+    let loss = format!("train.loss={{\"path\": \"BYOC.my_loss.{}\"}}", made_component(&crate_folder));
+    let overrides = ["epochs=100000", "num_interval_per_valid=100000", &loss];
+    let mut command = archive.training(&overrides);
+    command.arg("--watch").arg("--source").arg(&crate_folder);
+    in_the_templates_target(&mut command);
+    let mut run = Watched::spawn(command);
+    run.hear("epoch 1/");
+    let source = crate_folder.join("src/loss.rs");
+    let text = fs::read_to_string(&source).expect("a source");
+    fs::write(&source, format!("{text}\nnot Rust")).expect("saved");
+    run.hear("[watch] my_loss building: ");
+    run.hear("[watch] my_loss rejected: ");
+    let saved = Instant::now();
+    // the documentation of arguments is part of a plugin
+    fs::write(&source, text.replacen("\n/// ", "\n/// By now: ", 1)).expect("saved");
+    run.hear("[watch] my_loss active: generation 2");
+    let took = saved.elapsed();
+    // a comment behind everything is not
+    let changed = fs::read_to_string(&source).expect("a source");
+    fs::write(&source, format!("{changed}// nothing new\n")).expect("saved");
+    run.hear("[watch] my_loss active: the same build as before");
+    println!("{:.1} s from the save to the new build in use", took.as_secs_f64());
+    run.end();
 }
 
 #[test]

@@ -24,6 +24,11 @@ impl Printer {
         Self { colour, redraws, out: io::stdout(), bars: MultiProgress::new() }
     }
 
+    /// Another one for the same terminal, for a thread of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self { colour: self.colour, redraws: self.redraws, out: io::stdout(), bars: self.bars.clone() }
+    }
+
     /// Whether standard error takes colours.
     pub(crate) fn colour(&self) -> bool {
         self.colour

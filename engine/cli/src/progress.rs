@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use byoc::EngineRole;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use mmar_train::{Banner, Level, Observer, Progress};
+use mmar_train::{Banner, Level, Observer, Progress, ReloadState};
 
 use crate::printer::Printer;
 
@@ -121,7 +121,7 @@ impl Observer for Display<'_> {
             }
             Progress::CheckpointSaved { path } => tracing::info!(path = %path.display(), "checkpoint saved"),
             Progress::Reload { plugin, state, text } => {
-                self.printer.note(&format!("[watch] {plugin} {}: {}", state.name(), text.replace('\n', "\n        ")));
+                self.printer.note(&reload_line(plugin, *state, text));
             }
             Progress::DryRun { stage, detail } => self.printer.note(&format!("{stage:<20} {detail}")),
         }
@@ -133,6 +133,11 @@ impl Observer for Display<'_> {
             Level::Warning => self.printer.warn(text),
         }
     }
+}
+
+/// A line about a plugin that changes while a run goes on.
+pub(crate) fn reload_line(plugin: &str, state: ReloadState, text: &str) -> String {
+    format!("[watch] {plugin} {}: {}", state.name(), text.trim_end().replace('\n', "\n        "))
 }
 
 /// The banner: at most six lines and a line for a resumed run.

@@ -6,6 +6,7 @@ use clap::Args;
 use mmar_train::{Resume, RunLog, RunRequest, SafePoint, WatchRequest};
 
 use crate::arguments::ConfigArguments;
+use crate::commands::plugin::source::SourceWatch;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::progress::Display;
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Look for rebuilt plugins again and again, where the file system tells nothing (network drives)
     #[arg(long, requires = "watch")]
     poll: bool,
+    /// A plugin's crate that is built and installed now, and again whenever one of its files is saved
+    #[arg(long, value_name = "CRATE", requires = "watch")]
+    source: Vec<PathBuf>,
     /// More of the log on the terminal; twice for more still
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -77,10 +81,13 @@ pub(crate) fn run(arguments: Arguments, printer: &mut Printer) -> Result<(), Exi
         output: arguments.output,
         ..run_request(arguments.config, log)
     };
+    let sources = arguments.source.iter().map(|folder| SourceWatch::start(folder, &request.mmar_root, printer));
+    let sources: Vec<SourceWatch> = sources.collect::<Result<_, _>>()?;
     let interrupt = signals::catch()?;
     let mut display = Display::new(printer, arguments.verbose > 0);
     let outcome = mmar_train::train(&request, &mut display, &interrupt);
     display.finish();
+    drop(sources);
     let summary = outcome?;
     if let Some(reason) = &summary.stopped {
         printer.note(&format!("stopped before the last epoch: {reason}"));

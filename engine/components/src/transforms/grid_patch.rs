@@ -7,11 +7,11 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::common::{image_of, present, spatial_shape};
-use super::geometry::{PadMode, pad};
+use super::geometry::{Operation, PadMode, crop, pad, record};
 
 /// Splits 2-D images into a grid of parts, each of which becomes a sample.
 ///
-/// All keys alike. MONAI `GridSplitd`.
+/// All keys alike. MONAI `GridSplitd`, which leaves the affine of the parts as it was; here each part knows its place.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridSplitdArgs {
@@ -85,9 +85,12 @@ impl Transform for GridSplitd {
             };
             for (index, part) in parts.iter_mut().enumerate() {
                 let (row, column) = (index as i64 / columns, index as i64 % columns);
-                let tensor = image.tensor.f_narrow(1, row * step(0), size[0])?;
-                let tensor = tensor.f_narrow(2, column * step(1), size[1])?.f_contiguous()?;
-                part.insert(key, image.with_tensor(tensor));
+                let start = [(row * step(0)) as usize, (column * step(1)) as usize];
+                let end = [start[0] + size[0] as usize, start[1] + size[1] as usize];
+                let mut cut = crop(image.shallow_clone(), &start, &end)?;
+                let after = vec![shape[0] - end[0], shape[1] - end[1]];
+                record(&mut cut, "GridSplitd", &Operation::Crop { before: start.to_vec(), after })?;
+                part.insert(key, cut);
             }
         }
         Ok(parts)

@@ -10,6 +10,10 @@ use super::verdict;
 use crate::suite;
 use crate::verdict::Outcome;
 
+/// What a test is right to find, and what is meant so.
+const MEANT: [(&str, &str, &str); 1] =
+    [("RandCoarseShuffled", "transform-geometry", "shuffled voxels have no place that an affine could tell")];
+
 /// Every component of a kind through every test of it, but those of these names. What is skipped, because nobody can guess
 /// a component's arguments or inputs, does not count.
 fn pass(kind: Kind, left_out: &[&str], at_least: usize) {
@@ -19,7 +23,12 @@ fn pass(kind: Kind, left_out: &[&str], at_least: usize) {
         if component.descriptor().kind != kind {
             continue;
         }
-        for test in suite::tests().filter(|test| test.is_of(kind) && !left_out.contains(&test.name)) {
+        // the other tests of this process allocate meanwhile
+        let countable = |name: &str| !name.ends_with("-leak") && !left_out.contains(&name);
+        for test in suite::tests().filter(|test| test.is_of(kind) && countable(test.name)) {
+            if MEANT.iter().any(|(meant, of, _)| *meant == component.name && *of == test.name) {
+                continue;
+            }
             let what = format!("{} of {kind} `{}`", test.name, component.name);
             match catch_unwind(AssertUnwindSafe(|| verdict(test.name, component))) {
                 Ok(found) if found.outcome.is_bad() => failed.push(format!("{what}: {}", found.detail)),

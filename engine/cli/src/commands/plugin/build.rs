@@ -57,7 +57,7 @@ pub(super) fn library(folder: &Path, printer: &mut Printer) -> Result<PathBuf, E
 }
 
 /// Cargo in the folder of a plugin's crate.
-struct Cargo {
+pub(super) struct Cargo {
     folder: PathBuf,
     libtorch: PathBuf,
     target: PathBuf,
@@ -66,7 +66,7 @@ struct Cargo {
 }
 
 impl Cargo {
-    fn of(folder: &Path) -> Result<Self, Exit> {
+    pub(super) fn of(folder: &Path) -> Result<Self, Exit> {
         if !folder.join("Cargo.toml").is_file() {
             let message = format!("`{}` is no crate: it has no `Cargo.toml`", folder.display());
             return Err(Exit::usage("no-such-crate", message));
@@ -111,7 +111,7 @@ impl Cargo {
     }
 
     /// Builds the crate and gives the library.
-    fn build(&mut self, printer: &mut Printer) -> Result<PathBuf, Exit> {
+    pub(super) fn build(&mut self, printer: &mut Printer) -> Result<PathBuf, Exit> {
         printer.note(&format!("building {}", self.folder.display()));
         let start = Instant::now();
         let mut cargo = self

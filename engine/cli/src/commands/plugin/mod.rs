@@ -6,6 +6,7 @@ mod inspect;
 mod install;
 mod list;
 mod new;
+pub(crate) mod source;
 
 use std::path::PathBuf;
 

@@ -4,14 +4,16 @@ use crate::support::{Archive, mmar, run, shared};
 
 #[test]
 fn help_of_every_command() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["train"],
         &["evaluate"],
         &["check"],
         &["show"],
         &["components"],
+        &["explain"],
         &["schema"],
+        &["completions"],
         &["verify"],
         &["plugin"],
         &["plugin", "inspect"],
@@ -96,6 +98,25 @@ fn doctor_finds_libtorch_and_runs_from_anywhere() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("libtorch        2.11.0"), "{text}");
+}
+
+#[test]
+fn completions_know_every_command_and_are_taken_by_bash() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(&["completions", shell]).success().stdout;
+        for word in ["explain", "plugin", "require-gpu"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        assert!(!script.contains("__probe"), "{shell}: a command that is not for people");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mmar.bash");
+    std::fs::write(&file, run(&["completions", "bash"]).success().stdout).expect("written");
+    let script = "source \"$0\" && COMP_WORDS=(mmar pl) COMP_CWORD=1 && _mmar mmar pl mmar && echo \"${COMPREPLY[@]}\"";
+    let output = std::process::Command::new("bash").arg("-c").arg(script).arg(&file).output().expect("bash starts");
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(words.trim(), "plugin plot", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(run(&["completions", "cmd"]).code, Some(2));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod command_line;
 mod conformance;
 mod demo_data;
 mod editor;
+mod explain;
 mod files;
 mod loader;
 mod plugins;

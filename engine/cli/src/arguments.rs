@@ -6,10 +6,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    check, components, conformance, demo_data, evaluate, plot, plugin, probe, schema, show, train, verify,
+    check, completions, components, conformance, demo_data, evaluate, explain, plot, plugin, probe, schema, show,
+    train, verify,
 };
 
 /// What the environment sets.
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Show(show::Arguments),
     /// List the components a config can name, with their arguments
     Components(components::Arguments),
+    /// Explain a component with its arguments, or the code of an error
+    Explain(explain::Arguments),
     /// Write the JSON Schema of configs, with which an editor completes and checks them
     Schema(schema::Arguments),
     /// Run reference cases against components
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Plot(plot::Arguments),
     /// Make a synthetic CT data set
     DemoData(demo_data::Arguments),
+    /// Print what a shell needs to complete the arguments of `mmar`
+    Completions(completions::Arguments),
     /// Say what works on this machine, and what to do about the rest
     Doctor,
     /// Open a plugin on behalf of another `mmar`, which survives if this one does not
@@ -94,6 +99,13 @@ pub(crate) struct Parsed {
     pub(crate) command: Command,
     /// What was passed over.
     pub(crate) warnings: Vec<String>,
+}
+
+/// The definition of the command line, without what is not for people.
+pub(crate) fn definition() -> clap::Command {
+    let whole = Line::command();
+    let visible = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("mmar").version(env!("CARGO_PKG_VERSION")).subcommands(visible.collect::<Vec<_>>())
 }
 
 /// Parses a command line.
@@ -146,8 +158,6 @@ impl ConfigArguments {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parsed(line: &str) -> Parsed {

@@ -4,11 +4,13 @@
 //! or a missing file, 101 a bug of ours, 130 interrupted.
 
 mod arguments;
+mod codes;
 mod commands;
 mod exit;
 mod logging;
 mod printer;
 mod progress;
+mod reference;
 mod signals;
 
 // Linked for the components it registers.

@@ -51,7 +51,7 @@ pub use expressions::Expression;
 pub use plan::{Component, ComponentId, Dataset, Dialect, Metric, Model, ModelFile, Plan, Role, Section};
 pub use render::RenderOptions;
 pub use request::Request;
-pub use schema::check;
+pub use schema::{Argument, arguments, check};
 pub use settings::Settings;
 pub use show::{Origin, Shown, ShownValue};
 pub use source::{Source, SourceId, SourceKind, Sources, Span};

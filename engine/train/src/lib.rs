@@ -8,6 +8,7 @@ mod build;
 mod calls;
 mod catalog;
 mod checkpoint;
+mod codes;
 mod failure;
 mod files;
 mod handlers;
@@ -22,6 +23,7 @@ mod summary;
 mod tensorboard;
 mod workflow;
 
+pub use codes::FAILURES;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
 pub use observer::{Banner, Level, Observer, PluginUse, Progress, ReloadState, Silent};

@@ -60,7 +60,7 @@ pub(crate) fn parse_kind(name: &str) -> Result<Kind, Exit> {
     })
 }
 
-fn to_json(entry: &Entry) -> Json {
+pub(crate) fn to_json(entry: &Entry) -> Json {
     let descriptor = &entry.descriptor;
     json!({
         "kind": descriptor.kind.to_string(),

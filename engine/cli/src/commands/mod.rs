@@ -1,11 +1,13 @@
 //! The commands, one file each: call what does the work, print what it says.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod components;
 pub(crate) mod conformance;
 pub(crate) mod demo_data;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod plot;
 pub(crate) mod plugin;
 pub(crate) mod probe;
@@ -26,6 +28,8 @@ pub(crate) fn run(command: Command, printer: &mut Printer) -> Result<(), Exit> {
         Command::Check(arguments) => check::run(arguments, printer),
         Command::Show(arguments) => show::run(arguments, printer),
         Command::Components(arguments) => components::run(&arguments, printer),
+        Command::Explain(arguments) => explain::run(&arguments, printer),
+        Command::Completions(arguments) => completions::run(&arguments, printer),
         Command::Schema(arguments) => schema::run(&arguments, printer),
         Command::Verify(arguments) => verify::run(&arguments, printer),
         Command::Plugin(arguments) => plugin::run(arguments, printer),

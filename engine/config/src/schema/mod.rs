@@ -2,12 +2,14 @@
 
 mod accepts;
 mod describe;
+mod table;
 mod validate;
 
 use std::sync::Arc;
 
 pub(crate) use accepts::properties;
 pub(crate) use describe::{branches, deref, has_keyword, types};
+pub use table::{Argument, arguments};
 
 use crate::catalog::{Catalog, Found, Lookup, Unknown, Unusable};
 use crate::code::Code;
